@@ -1,0 +1,1 @@
+"""The verbs: one thin file each; options, one engine call, one rendering."""

@@ -1,0 +1,38 @@
+"""Options that several verbs share, so that they read and behave alike everywhere."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ganhash_cli import workspace
+
+
+class DeviceName(StrEnum):
+    """Where torch computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, one object a line.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run made.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be read.")]
+DeviceOption = Annotated[DeviceName, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides every random choice.")]
+Model = Annotated[Path, typer.Option("--model", "-m", help="Folder made by `ganhash train`.")]
+Codes = Annotated[Path, typer.Option("--codes", help="Codes file made by `ganhash encode`.")]
+Images = Annotated[
+    str | None,
+    typer.Argument(
+        help="A folder (sub-folders are labels), a CSV `path,label,…`, or `-` for names on stdin. "
+        "Without it: the bundled sample.",
+        show_default=False,
+    ),
+]
+
+MODEL = workspace.MODEL
+CODES = workspace.CODES

@@ -1,0 +1,56 @@
+"""The sign rule, packing and the Hamming distance: the one place where logits become codes.
+
+A logit z >= 0 is a 1, anything else a 0 (`torch.sign` would give a third value at 0). Bits are packed most
+significant first and padded with zeros to a width in bytes that search is fast at; padding changes no distance.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIGN_RULE = "z>=0"
+BIT_ORDER = "msb-first"
+MAX_BITS = 1024
+
+Codes = NDArray[np.uint8]
+
+
+def width(bits: int) -> int:
+    """Return the bytes of a stored code: the next power of two from 4 on.
+
+    >>> [width(bits) for bits in (12, 32, 48, 64, 65, 1024)]
+    [4, 4, 8, 8, 16, 128]
+    """
+    if not 1 <= bits <= MAX_BITS:
+        raise ValueError(f"bits must be 1 to {MAX_BITS}, not {bits}")
+    return max(4, 1 << ((bits + 7) // 8 - 1).bit_length())
+
+
+def pack(logits: NDArray[np.floating]) -> Codes:
+    """Turn (N, bits) logits into (N, width(bits)) packed bytes.
+
+    >>> pack(np.array([[-1.0, 0.0, 2.0, -3.0]])).tolist()
+    [[96, 0, 0, 0]]
+    """
+    if logits.ndim != 2:
+        raise ValueError(f"logits must be (N, bits), got shape {logits.shape}")
+    rows, bits = logits.shape
+    codes = np.zeros((rows, width(bits)), np.uint8)
+    codes[:, : (bits + 7) // 8] = np.packbits(logits >= 0, axis=1)
+    return codes
+
+
+def unpack(codes: Codes, bits: int) -> NDArray[np.uint8]:
+    """Turn (N, W) packed bytes back into (N, bits) zeros and ones."""
+    return np.unpackbits(codes, axis=1, count=bits)
+
+
+def hamming(a: Codes, b: Codes) -> NDArray[np.int32]:
+    """Return the (len(a), len(b)) table of Hamming distances between packed codes of one width.
+
+    >>> hamming(np.array([[0, 0, 0, 3]], np.uint8), np.array([[0, 0, 0, 1], [0, 0, 0, 3]], np.uint8)).tolist()
+    [[1, 0]]
+    """
+    table = np.zeros((len(a), len(b)), np.int32)
+    for word in range(a.shape[1]):
+        table += np.bitwise_count(a[:, None, word] ^ b[None, :, word])
+    return table

@@ -1,0 +1,140 @@
+"""Files that are whole or absent: atomic writes, digests, locks, and JSON beside them."""
+
+import errno
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from ganhash_cli.errors import CorruptError, InputError, LockedError, StorageError
+
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write `path` into a `StorageError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRNOS:
+            raise
+        raise StorageError(
+            f"cannot write {path}: {os.strerror(error.errno or 0)}",
+            hint="make space or choose a place you may write to, then run the same command again",
+        ) from error
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give the name of a temporary file in the folder of `path`; it takes its place only once it is whole.
+
+    The temporary is synced before the rename and the folder after it, so that after a crash `path` is the old
+    file or the new one, never a part.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a binary file for writing that appears under `path` only when it is whole."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        yield stream
+        stream.flush()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically."""
+    with atomic_write(path) as stream:
+        stream.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; `InputError` where there is none, `CorruptError` where it is no JSON object."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing") from error
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise CorruptError(f"{path} does not hold a JSON object")
+    return value
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold `path` for this process; `LockedError` names the owner where another one holds it."""
+    from filelock import FileLock, Timeout
+
+    lock_path = path.with_name(f".{path.name}.lock")
+    owner_path = path.with_name(f".{path.name}.owner")
+    with storage_errors(lock_path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock_path, timeout=0)
+        try:
+            held.acquire()
+        except Timeout as error:
+            owner = owner_path.read_text() if owner_path.exists() else "another process"
+            raise LockedError(
+                f"{path} is being written by {owner}", hint="wait for it, or stop it and run the command again"
+            ) from error
+    try:
+        with storage_errors(owner_path):
+            owner_path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        yield
+    finally:
+        owner_path.unlink(missing_ok=True)
+        held.release()
+        # Removed while no one else can hold it; a process that waits on the old file would get a new one.
+        lock_path.unlink(missing_ok=True)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove temporaries of `path` whose process is gone."""
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+        pid = stale.name.split(".")[-2]
+        if pid.isdigit() and int(pid) != os.getpid() and not _alive(int(pid)):
+            stale.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder to sync it
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,343 @@
+"""A folder, a CSV or a list of names → entries, and entries → decoded images; the only opener of image files.
+
+Names are kept as the exact bytes of the file system, relative to a root. There is one canonical decode, part of
+every model's fingerprint, so that an image gets the same code whoever reads it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import stat
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps
+
+from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.errors import InputError, UsageError
+
+DECODE_VERSION = 1
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+SUFFIXES = frozenset(
+    f".{suffix}" for suffix in "jpg jpeg jpe jfif png webp gif bmp tif tiff ppm pgm pbm avif".split()
+)
+MAX_PIXELS = 64_000_000
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and refuses
+_IN_MEMORY_BYTES = 2 << 30  # above this, decoded images lie in a temporary file that the system pages in
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image by name: bytes relative to the root, and what tells later whether the file has changed."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    labels: tuple[int, ...] = ()
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that was left out, and why."""
+
+    path: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The images of one source in the byte order of their paths; `labels` index `class_names`."""
+
+    root: bytes
+    entries: tuple[Entry, ...]
+    class_names: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any image has a label."""
+        return any(entry.labels for entry in self.entries)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether any image has more than one label."""
+        return any(len(entry.labels) > 1 for entry in self.entries)
+
+    def file(self, entry: Entry) -> bytes:
+        """Return the path of an entry's file."""
+        return os.path.join(self.root, entry.path)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Decoded images, (N, side, side, 3) RGB bytes, beside their entries; what could not be read is in `skipped`."""
+
+    array: NDArray[np.uint8]
+    entries: tuple[Entry, ...]
+    skipped: tuple[Skipped, ...]
+
+
+class Undecodable(Exception):
+    """This file gives no image; the message is the reason that is shown."""
+
+
+def collect(source: Path) -> Collection:
+    """List the images of a folder (its sub-folders are labels), of a `.csv` list, or one image file."""
+    if source.is_dir():
+        return from_folder(source)
+    if not source.exists():
+        raise InputError(f"{source} does not exist", hint="name a folder of images, a .csv list or an image")
+    if source.suffix.lower() == ".csv":
+        return from_csv(source)
+    return from_names([os.fsencode(source)])
+
+
+def from_folder(folder: Path) -> Collection:
+    """List a folder recursively; the first folder below it is the label. Links to folders are not followed."""
+    root = os.path.realpath(os.fsencode(folder))
+    names = [os.path.relpath(file, root) for file in _walk(root) if _suffix(file) in SUFFIXES]
+    folders = sorted({name.split(b"/")[0] for name in names if b"/" in name})
+    number = {name: (index,) for index, name in enumerate(folders)}
+    labels = [number[name.split(b"/")[0]] if b"/" in name else () for name in names]
+    class_names = tuple(os.fsdecode(name).encode(errors="replace").decode() for name in folders)
+    return _collection(root, zip(names, labels, [""] * len(names), strict=True), class_names)
+
+
+def from_names(names: Iterable[bytes]) -> Collection:
+    """List images by name, without labels. Names are relative to the current folder; if one lies outside, to `/`."""
+    files = [os.path.abspath(name) for name in names]
+    here = os.path.realpath(b".")
+    inside = all(file.startswith(os.path.join(here, b"")) for file in files)
+    root = here if inside else b"/"
+    relative = dict.fromkeys(os.path.relpath(file, root) for file in files)
+    return _collection(root, ((name, (), "") for name in relative), ())
+
+
+def from_csv(file: Path) -> Collection:
+    """List images from a CSV with a header: `path`, any number of `label` columns, and an optional `split`.
+
+    Paths are relative to the folder of the CSV and may not leave it. Several labels make it multi-label.
+    """
+    root = os.path.realpath(os.fsencode(file.parent))
+    rows: dict[bytes, tuple[tuple[str, ...], str]] = {}
+    with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
+        reader = csv.reader(stream)
+        header = [name.strip().lower() for name in next(reader, [])]
+        if not header or header[0] != "path" or set(header) - {"path", "label", "split"}:
+            raise UsageError(
+                f"{file}: the first line is {','.join(header)!r}", hint="it must read path,label[,label…][,split]"
+            )
+        for number, row in enumerate(reader, start=2):
+            if not row:
+                continue
+            if len(row) > len(header):
+                raise UsageError(f"{file}, line {number}: {len(row)} fields, but the header has {len(header)}")
+            name = os.path.normpath(os.fsencode(row[0]))
+            if name.startswith((b"/", b"..")):
+                raise UsageError(f"{file}, line {number}: {row[0]!r} lies outside {file.parent}")
+            fields = list(zip(header, row, strict=False))
+            labels = tuple(value for column, value in fields if column == "label" and value)
+            rows[name] = (labels, next((value for column, value in fields if column == "split"), ""))
+    class_names = tuple(sorted({label for labels, _ in rows.values() for label in labels}))
+    number_of = {name: index for index, name in enumerate(class_names)}
+    numbered = (
+        (name, tuple(sorted({number_of[label] for label in labels})), split)
+        for name, (labels, split) in rows.items()
+    )
+    return _collection(root, numbered, class_names)
+
+
+def content_digest(collection: Collection) -> str:
+    """Return a SHA-256 over the contents and labels of the images, whatever their names and order."""
+    lines = []
+    for entry in collection.entries:
+        with open(collection.file(entry), "rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        lines.append("\t".join((content, *(collection.class_names[label] for label in entry.labels))))
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def short_sides(collection: Collection, most: int = 200) -> NDArray[np.int64]:
+    """Return the short sides, in pixels, of up to `most` evenly chosen images, read from their headers."""
+    step = max(1, len(collection.entries) // most)
+    sides = []
+    for entry in collection.entries[::step]:
+        try:
+            with _open(collection.file(entry)) as image:
+                sides.append(min(image.size))
+        except Undecodable:
+            continue
+    return np.array(sides, dtype=np.int64)
+
+
+def load(collection: Collection, side: int, *, strict: bool = False, scratch: Path | None = None) -> Work[Pixels]:
+    """Decode a whole collection to squares; a bad file is skipped, or with `strict` an `InputError`.
+
+    Up to 2 GiB stay in memory; more lies in an unnamed temporary file in `scratch`.
+    """
+    shape = (len(collection.entries), side, side, 3)
+    if np.prod(shape, dtype=np.int64) <= _IN_MEMORY_BYTES:
+        array = np.empty(shape, np.uint8)
+    else:
+        array = np.memmap(tempfile.TemporaryFile(dir=scratch), np.uint8, "w+", shape=shape)  # type: ignore[call-overload]
+    entries: list[Entry] = []
+    skipped = list(collection.skipped)
+    files = [collection.file(entry) for entry in collection.entries]
+    for index, (entry, result) in enumerate(zip(collection.entries, squares(files, side), strict=True)):
+        if isinstance(result, Undecodable):
+            skipped.append(refuse(entry.path, str(result), strict=strict))
+        else:
+            array[len(entries)] = result
+            entries.append(entry)
+        if index % 64 == 63 or index + 1 == len(files):
+            yield Progress("reading images", index + 1, len(files), unit="images")
+    if not entries:
+        raise nothing_usable(collection, skipped)
+    return Pixels(array[: len(entries)], tuple(entries), tuple(skipped))
+
+
+def squares(files: Iterable[bytes], side: int) -> Iterator[NDArray[np.uint8] | Undecodable]:
+    """Decode files to (side, side, 3) RGB squares in their order, on all processors, a bounded number ahead."""
+    threads = os.cpu_count() or 1
+
+    def attempt(file: bytes) -> NDArray[np.uint8] | Undecodable:
+        try:
+            return square(file, side)
+        except Undecodable as reason:
+            return reason
+
+    files = iter(files)
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = []
+        for file in files:
+            waiting.append(pool.submit(attempt, file))
+            if len(waiting) > 4 * threads:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def square(file: bytes | BytesIO, side: int) -> NDArray[np.uint8]:
+    """Decode one file to a (side, side, 3) RGB square: the largest central square, scaled bicubically."""
+    image = decode(file, side)
+    return np.asarray(ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC))
+
+
+def decode(file: bytes | BytesIO, side: int | None = None) -> Image.Image:
+    """Decode one file canonically to RGB; with `side`, a JPEG may come scaled down to no less than twice that.
+
+    EXIF orientation is applied, 16 bits are scaled to 8, alpha lies over white, the first frame counts, and CMYK
+    goes through its profile where it has one.
+    """
+    with _open(file) as image:
+        try:
+            if side and image.format == "JPEG":
+                image.draft(None, (2 * side, 2 * side))
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's decoders raise many kinds on bad data
+            raise Undecodable(f"cannot be decoded: {error}") from error
+
+
+def refuse(path: bytes, reason: str, *, strict: bool) -> Skipped:
+    """Note a skipped image, or raise `InputError` where nothing may be skipped."""
+    if strict:
+        raise InputError(f"{os.fsdecode(path)}: {reason}", hint="leave out --strict to skip such files")
+    return Skipped(path, reason)
+
+
+def nothing_usable(collection: Collection, skipped: Iterable[Skipped] = ()) -> InputError:
+    """Say that a source holds no image that can be read."""
+    root = os.fsdecode(collection.root)
+    bad = len(list(skipped))
+    looked = f"none of its {bad} image files can be read" if bad else f"looked for {', '.join(sorted(SUFFIXES))}"
+    return InputError(f"{root} holds no usable image ({looked})", hint="name a folder that holds images")
+
+
+def _collection(
+    root: bytes, rows: Iterable[tuple[bytes, tuple[int, ...], str]], class_names: tuple[str, ...]
+) -> Collection:
+    entries, skipped = [], []
+    for name, labels, split in sorted(rows):
+        try:
+            status = os.stat(os.path.join(root, name))
+        except (OSError, ValueError) as error:
+            skipped.append(Skipped(name, getattr(error, "strerror", None) or str(error)))
+            continue
+        entries.append(Entry(name, status.st_size, status.st_mtime_ns, labels, split))
+    return Collection(root, tuple(entries), class_names, tuple(skipped))
+
+
+def _walk(root: bytes) -> Iterator[bytes]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(b".")]
+        yield from (os.path.join(folder, name) for name in names if not name.startswith(b"."))
+
+
+def _suffix(name: bytes) -> str:
+    return os.path.splitext(name)[1].decode("ascii", errors="replace").lower()
+
+
+def _open(file: bytes | BytesIO) -> Image.Image:
+    """Open a regular file of a listed format and check its header, before any pixel is decoded."""
+    if isinstance(file, bytes):
+        try:
+            if not stat.S_ISREG(os.stat(file).st_mode):
+                raise Undecodable("not a regular file")
+            if os.stat(file).st_size == 0:
+                raise Undecodable("the file is empty")
+        except OSError as error:
+            raise Undecodable(error.strerror or str(error)) from error
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's openers raise many kinds on bad data
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not an image of a known format"
+        if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+            reason = f"more than {MAX_PIXELS // 1_000_000} megapixels"
+        raise Undecodable(reason) from error
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise Undecodable(f"more than {MAX_PIXELS // 1_000_000} megapixels ({image.width}x{image.height})")
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.float64) / 257
+        return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_to_bytes(np.asarray(image, dtype=np.float64))).convert("RGB")
+    if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if converted is not None:
+                return converted
+        except ImageCms.PyCMSError:
+            pass  # a broken profile: fall through to Pillow's own conversion
+    return image.convert("RGB")
+
+
+def _to_bytes(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Scale wide values to bytes by the range they can only have been stored in: 1, 255, 65,535 or 2^31 - 1."""
+    peak = float(values.max(initial=0))
+    limit = next(limit for limit in (1.0, 255.0, 65535.0, np.inf) if peak <= limit)
+    limit = 2.0**31 - 1 if limit == np.inf else limit
+    return np.rint(np.clip(np.nan_to_num(values) / limit, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,94 @@
+"""A plugin's options are the keyword-only arguments of its factory; this file reads and checks them."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ganhash_cli.errors import PluginError, UsageError
+
+Value = bool | int | float | str | None
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its name, the plain types it takes, and its default."""
+
+    name: str
+    types: tuple[type, ...]
+    default: Value
+
+    def parse(self, text: str) -> Value:
+        """Turn what was typed into the option's type; `UsageError` where it does not fit."""
+        if type(None) in self.types and text.lower() in ("none", ""):
+            return None
+        for kind in self.types:
+            try:
+                if kind is bool:
+                    return _WORDS[text.lower()]
+                if kind in (int, float, str):
+                    value: Value = kind(text)
+                    return value
+            except (ValueError, KeyError):
+                continue
+        wanted = " or ".join(kind.__name__ for kind in self.types if kind is not type(None))
+        raise UsageError(f"option {self.name}={text}: expected {wanted}", hint=f"the default is {self.default}")
+
+
+def options_of(factory: Callable[..., Any]) -> tuple[Option, ...]:
+    """Read the options of a factory; `PluginError` where the signature is not the contract's."""
+    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    found = []
+    for parameter in inspect.signature(factory).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise PluginError(f"plugin {factory.__name__} takes *{parameter.name}; options must be named")
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            continue
+        if parameter.default is parameter.empty:
+            raise PluginError(f"plugin {factory.__name__}: option {parameter.name} has no default")
+        hint = hints.get(parameter.name, type(parameter.default))
+        union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+        kinds = typing.get_args(hint) if union else (hint,)
+        found.append(Option(parameter.name, kinds, parameter.default))
+    return tuple(found)
+
+
+def parse_options(factory: Callable[..., Any], given: Mapping[str, str], owner: str) -> dict[str, Value]:
+    """Check `given` texts against the factory's options and fill in the defaults.
+
+    >>> def tiny(*, width: int = 8, pretrained: bool = True): ...
+    >>> parse_options(tiny, {"width": "16"}, "backbone 'tiny'")
+    {'width': 16, 'pretrained': True}
+    """
+    options = {option.name: option for option in options_of(factory)}
+    for name in given:
+        if name not in options:
+            close = difflib.get_close_matches(name, options, n=1)
+            raise UsageError(
+                f"{owner} has no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
+                hint=f"its options: {', '.join(options) or 'none'}",
+            )
+    return {
+        name: option.parse(given[name]) if name in given else option.default for name, option in options.items()
+    }
+
+
+def split_pairs(pairs: list[str], flag: str) -> dict[str, str]:
+    """Split `name=value` texts, as they are typed after `-B` and `-G`.
+
+    >>> split_pairs(["width=32"], "-B")
+    {'width': '32'}
+    """
+    result = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{flag} {pair}: expected NAME=VALUE", hint=f"for example {flag} width=32")
+        result[name.strip().replace("-", "_")] = value.strip()
+    return result

@@ -1,0 +1,123 @@
+"""Finds plugins by entry points: listing reads metadata only, code is imported on first use."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal
+
+from ganhash_cli.errors import PluginError, UsageError
+from ganhash_cli.plugin.contracts import CONTRACT_VERSION
+from ganhash_cli.plugin.options import Value, parse_options
+
+Kind = Literal["generator", "backbone"]
+KINDS: tuple[Kind, ...] = ("generator", "backbone")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One installed plugin, known from metadata alone."""
+
+    kind: Kind
+    name: str
+    package: str
+    version: str
+    entry: EntryPoint
+
+    def load(self) -> Callable[..., Any]:
+        """Import the factory; any failure of a stranger's code becomes a `PluginError`."""
+        try:
+            factory = self.entry.load()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise PluginError(
+                f"{self.kind} {self.name!r} of package {self.package} could not be loaded:"
+                f" {type(error).__name__}: {error}",
+                hint=f"reinstall or remove it: pip install --force-reinstall {self.package}",
+            ) from error
+        if not callable(factory):
+            raise PluginError(f"{self.kind} {self.name!r} of package {self.package} is not a class or function")
+        loaded: Callable[..., Any] = factory
+        return loaded
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which plugin made something, with which options: enough to make it again or to say what to install."""
+
+    kind: str
+    name: str
+    options: dict[str, Value]
+    package: str
+    version: str
+    contract: int = CONTRACT_VERSION
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def plugins(kind: Kind) -> list[Plugin]:
+    """Return the installed plugins of one kind by name, without importing any.
+
+    `GANHASH_PLUGINS=a,b` limits the packages that are looked at; ganhash itself is always among them.
+    """
+    allowed = os.environ.get("GANHASH_PLUGINS")
+    chosen = None if allowed is None else {"ganhash", *(name.strip() for name in allowed.split(","))}
+    found = []
+    for entry in entry_points(group=f"ganhash.{kind}s"):
+        package = entry.dist.name if entry.dist else "unknown"
+        if chosen is None or package in chosen:
+            found.append(Plugin(kind, entry.name, package, entry.dist.version if entry.dist else "0", entry))
+    return sorted(found, key=lambda plugin: (plugin.name, plugin.package))
+
+
+def find(kind: Kind, name: str) -> Plugin:
+    """Return the plugin called `name`; `UsageError` with close spellings where there is none."""
+    by_name: dict[str, list[Plugin]] = defaultdict(list)
+    for plugin in plugins(kind):
+        by_name[plugin.name].append(plugin)
+    owners = by_name.get(name, [])
+    packages = sorted({plugin.package for plugin in owners})
+    if len(packages) > 1:
+        raise UsageError(
+            f"{kind} {name!r} is offered by {' and by '.join(packages)}",
+            hint="uninstall one of them, or set GANHASH_PLUGINS to the package you want",
+        )
+    if owners:
+        return owners[0]
+    close = difflib.get_close_matches(name, by_name, n=3)
+    raise UsageError(
+        f"no {kind} named {name!r}" + (f"; did you mean {' or '.join(map(repr, close))}?" if close else ""),
+        hint=f"`ganhash plugins list` shows them: {', '.join(sorted(by_name))}",
+    )
+
+
+def identify(kind: Kind, name: str, given: Mapping[str, str]) -> Identity:
+    """Check `given` option texts against the plugin called `name` and return its full identity."""
+    plugin = find(kind, name)
+    options = parse_options(plugin.load(), given, owner=f"{kind} {name!r}")
+    return Identity(kind, name, options, plugin.package, plugin.version)
+
+
+def build(identity: Identity, *facts: Any, **overrides: Value) -> Any:
+    """Build the plugin that `identity` names; `facts` are what the core decides, by position.
+
+    Raises `PluginError` where the plugin is missing or fails in its constructor.
+    """
+    kind: Kind = "generator" if identity.kind == "generator" else "backbone"
+    if all(plugin.name != identity.name for plugin in plugins(kind)):
+        raise PluginError(
+            f"{kind} {identity.name!r} is not installed",
+            hint=f"pip install {identity.package}=={identity.version}",
+        )
+    factory = find(kind, identity.name).load()
+    try:
+        return factory(*facts, **{**identity.options, **overrides})
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{kind} {identity.name!r}: {error}") from error

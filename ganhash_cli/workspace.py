@@ -1,0 +1,25 @@
+"""The workspace: the default places of what the verbs hand on, and `ganhash.toml`."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ganhash_cli.errors import UsageError
+
+FAKES = Path("fakes")
+MODEL = Path("model")
+CODES = Path("codes.h5")
+SETTINGS = Path("ganhash.toml")
+
+
+def settings(path: Path = SETTINGS) -> dict[str, Any]:
+    """Read `ganhash.toml`: one table a verb, one key an option; an empty dict where there is no such file.
+
+    `[train]` with `bits = 64` is `ganhash train --bits 64`; dashes in option names become underscores.
+    """
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}", hint="mend the file, or move it away") from error

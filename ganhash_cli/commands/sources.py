@@ -1,0 +1,34 @@
+"""What the words after a verb mean as images: a folder, a CSV, names on stdin, or nothing for the sample."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganhash_cli import console
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.images import Collection
+
+
+@contextmanager
+def open_collection(images: str | None) -> "Iterator[tuple[Collection, str]]":
+    """Give the collection that `images` names, and what to call it; without a name, the bundled sample."""
+    from ganhash_cli.engine import images as pictures
+    from ganhash_cli.engine import sample
+
+    if images == "-":
+        yield pictures.from_names(names_on_stdin()), "names on stdin"
+    elif images is not None:
+        yield pictures.collect(Path(images)), images
+    else:
+        console.note("no images named: using the bundled sample (Fashion-MNIST, 1,000 images in 10 classes)")
+        with sample.training_folder() as folder:
+            yield pictures.from_folder(folder), sample.TRAINED_ON
+
+
+def names_on_stdin(*, nul: bool = False) -> list[bytes]:
+    """Read file names from stdin, one a line, or separated by NUL."""
+    separator = b"\0" if nul else b"\n"
+    return [name for name in sys.stdin.buffer.read().split(separator) if name]

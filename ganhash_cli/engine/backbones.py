@@ -1,0 +1,86 @@
+"""Builds a backbone plugin, holds it to its contract, and chooses the size of image it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ganhash_cli.errors import PluginError, UsageError
+from ganhash_cli.plugin import registry
+from ganhash_cli.plugin.contracts import Backbone
+from ganhash_cli.plugin.registry import Identity
+
+Features = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def identify(name: str, given: Mapping[str, str]) -> Identity:
+    """Name a backbone and its options; the name of a timm model stands for the plugin `timm` with that model."""
+    if all(plugin.name != name for plugin in registry.plugins("backbone")):
+        import timm
+
+        if timm.is_model(name.split(".")[0]):
+            return registry.identify("backbone", "timm", {"model": name, **given})
+    return registry.identify("backbone", name, given)
+
+
+def build(identity: Identity, **overrides: Any) -> nn.Module:
+    """Build the backbone `identity` names; `PluginError` where it does not keep the contract."""
+    backbone = registry.build(identity, **overrides)
+    missing = [name for name in ("input_size", "mean", "std", "feature_dim") if not hasattr(backbone, name)]
+    if missing or not isinstance(backbone, nn.Module):
+        raise PluginError(
+            f"backbone {identity.name!r} is no backbone: it lacks {', '.join(missing) or 'torch.nn.Module'}",
+            hint="docs/plugins.md says what a backbone must have",
+        )
+    return backbone
+
+
+def contract(backbone: nn.Module) -> Backbone:
+    """View a built backbone through its contract."""
+    return cast(Backbone, backbone)
+
+
+def side_for(short_sides: NDArray[np.int64], backbone: nn.Module, asked: int | None = None) -> int:
+    """Choose the input square, in pixels, for images with these short sides.
+
+    Twice the median short side, at least 64, at most the backbone's own size, rounded up to a multiple of 32;
+    `asked` overrides it. A backbone with `fixed_input_size` keeps its own.
+    """
+    own = contract(backbone).input_size[-1]
+    if getattr(backbone, "fixed_input_size", False):
+        if asked not in (None, own):
+            raise UsageError(f"this backbone only takes images of {own} pixels", hint="leave out --size")
+        return own
+    if asked is not None:
+        return asked
+    wanted = 2 * float(np.median(short_sides)) if len(short_sides) else own
+    return min(-(-int(max(64.0, wanted)) // 32) * 32, max(own, 32))
+
+
+def normalise(images: Tensor, backbone: nn.Module) -> Tensor:
+    """Turn (N, 3, H, W) images in [0, 255] into what the backbone expects."""
+    rules = contract(backbone)
+    mean = torch.tensor(rules.mean, device=images.device).view(-1, 1, 1)
+    std = torch.tensor(rules.std, device=images.device).view(-1, 1, 1)
+    return (images.float() / 255 - mean) / std
+
+
+def feature_extractor(identity: Identity, device: torch.device, batch: int = 64) -> Features:
+    """Return a function from (N, S, S, 3) RGB bytes to (N, feature_dim) float32 features of a frozen backbone."""
+    backbone = build(identity).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(pixels), batch):
+                part = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch]))
+                inputs = normalise(part.to(device).permute(0, 3, 1, 2), backbone)
+                parts.append(backbone(inputs).float().cpu().numpy())
+        return np.concatenate(parts) if parts else np.empty((0, contract(backbone).feature_dim), np.float32)
+
+    return features

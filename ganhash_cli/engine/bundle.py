@@ -1,0 +1,139 @@
+"""model/: a trained hashing network as files that cannot run code: bundle.json, weights.safetensors, hasher.onnx.
+
+Reading a bundle needs no torch. Every file's SHA-256 stands in `bundle.json`, which carries its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ganhash_cli.engine import bits, files, images
+from ganhash_cli.errors import CorruptError, InputError
+
+FORMAT = "ganhash-bundle"
+SCHEMA = 1
+DESCRIPTION = "bundle.json"
+WEIGHTS = "weights.safetensors"
+ONNX = "hasher.onnx"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model as it stands on disk.
+
+    `side` is the input square in pixels, `source` says what it was trained on, `fingerprint` (SHA-256, hex)
+    changes with anything that could change a code.
+    """
+
+    folder: Path
+    backbone: dict[str, Any]
+    bits: int
+    side: int
+    class_names: tuple[str, ...]
+    source: str
+    training_digest: str
+    settings: dict[str, Any]
+    metrics: dict[str, Any]
+    fakes: dict[str, Any] | None
+    digests: dict[str, str]
+    fingerprint: str
+
+    @property
+    def onnx(self) -> Path:
+        """The file that turns images into logits."""
+        return self.folder / ONNX
+
+    @property
+    def weights(self) -> Path:
+        """The file that holds the weights for torch."""
+        return self.folder / WEIGHTS
+
+    @classmethod
+    def open(cls, folder: Path) -> Bundle:
+        """Read and check the description of a bundle; its large files are checked by `verified`, when they are read.
+
+        Raises `InputError` where there is none and `CorruptError` where it is damaged.
+        """
+        path = folder / DESCRIPTION
+        if not path.exists():
+            raise InputError(f"{folder} holds no trained model", hint="make one with `ganhash train`")
+        record = files.read_json(path)
+        seal = record.pop("sha256", None)
+        if record.get("format") != FORMAT or record.get("schema") != SCHEMA:
+            raise CorruptError(
+                f"{path} has format {record.get('format')} {record.get('schema')}; this ganhash reads {FORMAT} {SCHEMA}"
+            )
+        if seal != _digest(record):
+            raise CorruptError(f"{path} is damaged: its checksum is wrong", hint="train again with --overwrite")
+        del record["format"], record["schema"]
+        record["class_names"] = tuple(record["class_names"])
+        bundle = cls(folder=folder, **record)
+        if bundle.fingerprint != fingerprint(bundle.digests, bundle.backbone, bundle.bits, bundle.side):
+            raise CorruptError(f"{path}: the fingerprint does not fit the model", hint="train again with --overwrite")
+        return bundle
+
+    def verified(self, file: Path) -> Path:
+        """Return `file` of this bundle after checking its SHA-256; `CorruptError` where it differs."""
+        if not file.is_file():
+            raise CorruptError(f"{file} is missing", hint="train again with --overwrite")
+        if files.sha256(file) != self.digests[file.name]:
+            raise CorruptError(f"{file} is damaged: its checksum is wrong", hint="train again with --overwrite")
+        return file
+
+
+def write(
+    folder: Path,
+    *,
+    backbone: dict[str, Any],
+    bits: int,
+    side: int,
+    class_names: tuple[str, ...],
+    source: str,
+    training_digest: str,
+    settings: dict[str, Any],
+    metrics: dict[str, Any],
+    fakes: dict[str, Any] | None,
+) -> Bundle:
+    """Seal the weights and the ONNX file that lie in `folder` with their description, written last."""
+    digests = {name: files.sha256(folder / name) for name in (WEIGHTS, ONNX)}
+    record = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "backbone": backbone,
+        "bits": bits,
+        "side": side,
+        "class_names": list(class_names),
+        "source": source,
+        "training_digest": training_digest,
+        "settings": settings,
+        "metrics": metrics,
+        "fakes": fakes,
+        "digests": digests,
+        "fingerprint": fingerprint(digests, backbone, bits, side),
+    }
+    files.write_json(folder / DESCRIPTION, {**record, "sha256": _digest(record)})
+    return Bundle.open(folder)
+
+
+def fingerprint(digests: dict[str, str], backbone: dict[str, Any], width: int, side: int) -> str:
+    """Return the SHA-256 over everything that decides a code: equal fingerprints, comparable codes."""
+    return _digest(
+        {
+            "digests": digests,
+            "backbone": backbone,
+            "bits": width,
+            "bit_order": bits.BIT_ORDER,
+            "sign_rule": bits.SIGN_RULE,
+            "decode": images.DECODE_VERSION,
+            "preprocessing": {"side": side, "fit": "central square, bicubic"},
+        }
+    )
+
+
+def _digest(record: dict[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()

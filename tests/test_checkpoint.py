@@ -1,0 +1,65 @@
+"""Checkpoints come back whole, or the one before them does."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganhash_cli.engine import checkpoint
+from ganhash_cli.errors import CorruptError
+
+
+def flip_a_bit(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_saved_state_comes_back(tmp_path: Path) -> None:
+    state = {"weights": {"a": torch.arange(3.0)}, "seconds": 1.5, "name": "tiny"}
+    checkpoint.save(tmp_path, 7, state)
+    found = checkpoint.load_latest(tmp_path)
+    assert found is not None
+    step, loaded = found
+    assert (step, loaded["seconds"], loaded["name"]) == (7, 1.5, "tiny")
+    assert torch.equal(loaded["weights"]["a"], torch.arange(3.0))
+
+
+def test_no_folder_holds_no_checkpoint(tmp_path: Path) -> None:
+    assert checkpoint.load_latest(tmp_path / "absent") is None
+
+
+def test_only_the_last_two_are_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 10):
+        checkpoint.save(tmp_path, step, {"step": step})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000002.ckpt", "step-00000010.ckpt"]
+
+
+@pytest.mark.parametrize("at", [0, 31, 32, 100, -1])
+def test_a_flipped_bit_falls_back_to_the_checkpoint_before(tmp_path: Path, at: int) -> None:
+    checkpoint.save(tmp_path, 1, {"step": 1})
+    checkpoint.save(tmp_path, 2, {"step": 2})
+    flip_a_bit(tmp_path / "step-00000002.ckpt", at)
+    assert checkpoint.load_latest(tmp_path) == (1, {"step": 1})
+
+
+@pytest.mark.parametrize("length", [0, 10, 32, 200])
+def test_a_truncated_file_falls_back_to_the_checkpoint_before(tmp_path: Path, length: int) -> None:
+    checkpoint.save(tmp_path, 1, {"step": 1})
+    checkpoint.save(tmp_path, 2, {"step": 2})
+    newest = tmp_path / "step-00000002.ckpt"
+    newest.write_bytes(newest.read_bytes()[:length])
+    assert checkpoint.load_latest(tmp_path) == (1, {"step": 1})
+
+
+def test_all_damaged_is_a_corrupt_error(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, {"step": 1})
+    flip_a_bit(tmp_path / "step-00000001.ckpt", 40)
+    with pytest.raises(CorruptError, match="damaged"):
+        checkpoint.load_latest(tmp_path)
+
+
+def test_a_payload_that_could_run_code_is_not_loaded(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, {"path": tmp_path})
+    with pytest.raises(Exception, match="weights_only"):
+        checkpoint.load_latest(tmp_path)

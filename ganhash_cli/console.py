@@ -1,0 +1,188 @@
+"""The one place that draws: results on stdout, everything else on stderr; names from files made safe.
+
+Rich is imported only when something is drawn with it, so that `--help` and piped output stay quick.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ganhash_cli.errors import GanhashError, Interrupted
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from ganhash_cli.engine.progress import Progress, Work
+
+T = TypeVar("T")
+
+verbosity = 0
+"""-1 quiet, 0 normal, 1 with details, 2 with tracebacks."""
+
+
+def say(text: str) -> None:
+    """Print one line of result."""
+    print(text, file=sys.stdout)
+
+
+def note(text: str) -> None:
+    """Print one line for the person at the terminal; silent with -q."""
+    if verbosity >= 0:
+        print(text, file=sys.stderr)
+
+
+def detail(text: str) -> None:
+    """Print one line that only -v asks for."""
+    if verbosity >= 1:
+        print(text, file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Print one warning."""
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def fail(error: GanhashError) -> None:
+    """Print an error and, below it, what to do next."""
+    print(f"error: {safe(error.message)}", file=sys.stderr)
+    if error.hint:
+        print(f"  hint: {safe(error.hint)}", file=sys.stderr)
+
+
+def emit(record: dict[str, Any]) -> None:
+    """Print one JSON object on one line."""
+    print(json.dumps(record, ensure_ascii=False).encode(errors="replace").decode(), file=sys.stdout)
+
+
+def table(columns: list[str], rows: list[list[str]], links: list[str] | None = None) -> None:
+    """Print rows as a table on a terminal, as tab-separated lines elsewhere.
+
+    `links`, one a row, make the last column clickable where the terminal can.
+    """
+    if not sys.stdout.isatty():
+        for row in rows:
+            say("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for index, row in enumerate(rows):
+        cells = [Text(cell) for cell in row]
+        if links:
+            cells[-1].stylize(f"link {links[index]}")
+        drawn.add_row(*cells)
+    Console(highlight=False).print(drawn)
+
+
+def safe(name: str | bytes) -> str:
+    """Make control characters, bidirectional marks and undecodable bytes of a name visible.
+
+    >>> safe(b"a\\x1b[31m.png")
+    'a\\\\x1b[31m.png'
+    """
+    text = os.fsdecode(name) if isinstance(name, bytes) else name
+    return "".join(
+        char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escape(char) for char in text
+    )
+
+
+def follow(work: Work[T]) -> T:
+    """Draw the progress of `work` on stderr and return its result.
+
+    The first Ctrl+C or SIGTERM is thrown into the work at its next step, so that it can save; the second stops
+    it at once.
+    """
+    pending: list[int] = []
+    with _signals(pending), _bars() as bars:
+        tasks: dict[str, Any] = {}
+        try:
+            progress = next(work)
+            while True:
+                _draw(bars, tasks, progress)
+                progress = work.throw(Interrupted(pending[0])) if pending else next(work)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def set_up_logging() -> None:
+    """Show what plugins log; a plugin speaks through `logging`, never by printing."""
+    logger = logging.getLogger("ganhash_plugins")
+    logger.handlers = [_Notes()]
+    logger.setLevel(logging.INFO)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        (warn if record.levelno >= logging.WARNING else note)(record.getMessage())
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode carries it
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+@contextmanager
+def _signals(pending: list[int]) -> Iterator[None]:
+    def remember(signum: int, frame: FrameType | None) -> None:
+        pending.append(signum)
+        note("stopping after this step to save the state; once more to stop at once")
+        signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+
+    try:
+        before = {signum: signal.signal(signum, remember) for signum in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread, as in a program that uses us as a library
+        before = {}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+@contextmanager
+def _bars() -> Iterator[Bar | None]:
+    if verbosity < 0 or not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=24),
+        progress.TextColumn("{task.fields[count]}"),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[figures]}"),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
+        yield bars
+
+
+def _draw(bars: Bar | None, tasks: dict[str, Any], step: Progress) -> None:
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in step.figures.items())
+    count = f"{step.done:,.0f}/{step.total:,.0f} {step.unit}".rstrip()
+    if bars is None:
+        if step.done >= step.total and verbosity >= 0:
+            note(f"{step.stage}: {count}" + (f"  {figures}" if figures else ""))
+        return
+    if step.stage not in tasks:
+        tasks[step.stage] = bars.add_task(step.stage, total=step.total, count=count, figures=figures)
+    bars.update(tasks[step.stage], completed=step.done, total=step.total, count=count, figures=figures)

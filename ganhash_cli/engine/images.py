@@ -1,7 +1,7 @@
-"""A folder, a CSV or a list of names → entries, and entries → decoded images; the only opener of image files.
+"""A folder, a CSV or a list of names → entries, and entries → decoded images; opens all image files.
 
-Names are kept as the exact bytes of the file system, relative to a root. There is one canonical decode, part of
-every model's fingerprint, so that an image gets the same code whoever reads it.
+Names are kept as the exact bytes of the file system, relative to a root. There is one canonical decode, part
+of every model's fingerprint, so that an image gets the same code whoever reads it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from ganhash_cli.errors import InputError, UsageError
 DECODE_VERSION = 1
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 SUFFIXES = frozenset(
-    f".{suffix}" for suffix in "jpg jpeg jpe jfif png webp gif bmp tif tiff ppm pgm pbm avif".split()
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif"}
+    | {".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 )
 MAX_PIXELS = 64_000_000
-warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower, and refuses
+# Odd metadata is no news, and our own limit on pixels is lower than the one that is warned of.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 _IN_MEMORY_BYTES = 2 << 30  # above this, decoded images lie in a temporary file that the system pages in
 
 
@@ -80,7 +82,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Decoded images, (N, side, side, 3) RGB bytes, beside their entries; what could not be read is in `skipped`."""
+    """Decoded images, (N, side, side, 3) RGB bytes, beside their entries; the rest is in `skipped`."""
 
     array: NDArray[np.uint8]
     entries: tuple[Entry, ...]
@@ -88,7 +90,7 @@ class Pixels:
 
 
 class Undecodable(Exception):
-    """This file gives no image; the message is the reason that is shown."""
+    """A file gives no image; the message is the reason that is shown."""
 
 
 def collect(source: Path) -> Collection:
@@ -103,18 +105,20 @@ def collect(source: Path) -> Collection:
 
 
 def from_folder(folder: Path) -> Collection:
-    """List a folder recursively; the first folder below it is the label. Links to folders are not followed."""
+    """List a folder recursively; the first folder below is the label. Links to folders are not followed."""
     root = os.path.realpath(os.fsencode(folder))
-    names = [os.path.relpath(file, root) for file in _walk(root) if _suffix(file) in SUFFIXES]
+    unreadable: list[OSError] = []
+    names = [os.path.relpath(file, root) for file in _walk(root, unreadable) if _suffix(file) in SUFFIXES]
     folders = sorted({name.split(b"/")[0] for name in names if b"/" in name})
     number = {name: (index,) for index, name in enumerate(folders)}
     labels = [number[name.split(b"/")[0]] if b"/" in name else () for name in names]
     class_names = tuple(os.fsdecode(name).encode(errors="replace").decode() for name in folders)
-    return _collection(root, zip(names, labels, [""] * len(names), strict=True), class_names)
+    refused = [Skipped(os.path.relpath(e.filename, root), e.strerror or str(e)) for e in unreadable]
+    return _collection(root, zip(names, labels, [""] * len(names), strict=True), class_names, refused)
 
 
 def from_names(names: Iterable[bytes]) -> Collection:
-    """List images by name, without labels. Names are relative to the current folder; if one lies outside, to `/`."""
+    """List images by name, without labels, relative to the current folder or, if one lies outside, to `/`."""
     files = [os.path.abspath(name) for name in names]
     here = os.path.realpath(b".")
     inside = all(file.startswith(os.path.join(here, b"")) for file in files)
@@ -135,15 +139,18 @@ def from_csv(file: Path) -> Collection:
         header = [name.strip().lower() for name in next(reader, [])]
         if not header or header[0] != "path" or set(header) - {"path", "label", "split"}:
             raise UsageError(
-                f"{file}: the first line is {','.join(header)!r}", hint="it must read path,label[,label…][,split]"
+                f"{file}: the first line is {','.join(header)!r}",
+                hint="it must read path,label[,label…][,split]",
             )
         for number, row in enumerate(reader, start=2):
             if not row:
                 continue
             if len(row) > len(header):
-                raise UsageError(f"{file}, line {number}: {len(row)} fields, but the header has {len(header)}")
+                raise UsageError(
+                    f"{file}, line {number}: {len(row)} fields, but the header has {len(header)}"
+                )
             name = os.path.normpath(os.fsencode(row[0]))
-            if name.startswith((b"/", b"..")):
+            if name.startswith((b"/", b"../")) or name == b"..":
                 raise UsageError(f"{file}, line {number}: {row[0]!r} lies outside {file.parent}")
             fields = list(zip(header, row, strict=False))
             labels = tuple(value for column, value in fields if column == "label" and value)
@@ -158,18 +165,24 @@ def from_csv(file: Path) -> Collection:
 
 
 def content_digest(collection: Collection) -> str:
-    """Return a SHA-256 over the contents and labels of the images, whatever their names and order."""
+    """Return a SHA-256 over the contents and labels of the images, whatever their names and order.
+
+    A file that cannot be opened counts for nothing, as it gives no image either.
+    """
     lines = []
     for entry in collection.entries:
-        with open(collection.file(entry), "rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            with open(collection.file(entry), "rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError:
+            continue
         lines.append("\t".join((content, *(collection.class_names[label] for label in entry.labels))))
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def short_sides(collection: Collection, most: int = 200) -> NDArray[np.int64]:
     """Return the short sides, in pixels, of up to `most` evenly chosen images, read from their headers."""
-    step = max(1, len(collection.entries) // most)
+    step = max(1, -(-len(collection.entries) // most))
     sides = []
     for entry in collection.entries[::step]:
         try:
@@ -180,7 +193,9 @@ def short_sides(collection: Collection, most: int = 200) -> NDArray[np.int64]:
     return np.array(sides, dtype=np.int64)
 
 
-def load(collection: Collection, side: int, *, strict: bool = False, scratch: Path | None = None) -> Work[Pixels]:
+def load(
+    collection: Collection, side: int, *, strict: bool = False, scratch: Path | None = None
+) -> Work[Pixels]:
     """Decode a whole collection to squares; a bad file is skipped, or with `strict` an `InputError`.
 
     Up to 2 GiB stay in memory; more lies in an unnamed temporary file in `scratch`.
@@ -189,7 +204,8 @@ def load(collection: Collection, side: int, *, strict: bool = False, scratch: Pa
     if np.prod(shape, dtype=np.int64) <= _IN_MEMORY_BYTES:
         array = np.empty(shape, np.uint8)
     else:
-        array = np.memmap(tempfile.TemporaryFile(dir=scratch), np.uint8, "w+", shape=shape)  # type: ignore[call-overload]
+        with tempfile.TemporaryFile(dir=scratch) as stream:
+            array = np.memmap(stream, np.uint8, "w+", shape=shape)
     entries: list[Entry] = []
     skipped = list(collection.skipped)
     files = [collection.file(entry) for entry in collection.entries]
@@ -207,7 +223,7 @@ def load(collection: Collection, side: int, *, strict: bool = False, scratch: Pa
 
 
 def squares(files: Iterable[bytes], side: int) -> Iterator[NDArray[np.uint8] | Undecodable]:
-    """Decode files to (side, side, 3) RGB squares in their order, on all processors, a bounded number ahead."""
+    """Decode files to (side, side, 3) RGB squares in their order, on all processors, not far ahead."""
     threads = os.cpu_count() or 1
 
     def attempt(file: bytes) -> NDArray[np.uint8] | Undecodable:
@@ -234,10 +250,10 @@ def square(file: bytes | BytesIO, side: int) -> NDArray[np.uint8]:
 
 
 def decode(file: bytes | BytesIO, side: int | None = None) -> Image.Image:
-    """Decode one file canonically to RGB; with `side`, a JPEG may come scaled down to no less than twice that.
+    """Decode one file canonically to RGB; with `side`, a JPEG may come smaller, no less than twice that.
 
-    EXIF orientation is applied, 16 bits are scaled to 8, alpha lies over white, the first frame counts, and CMYK
-    goes through its profile where it has one.
+    EXIF orientation is applied, 16 bits are scaled to 8, alpha lies over white, the first frame counts, and
+    CMYK goes through its profile where it has one.
     """
     with _open(file) as image:
         try:
@@ -262,26 +278,34 @@ def nothing_usable(collection: Collection, skipped: Iterable[Skipped] = ()) -> I
     """Say that a source holds no image that can be read."""
     root = os.fsdecode(collection.root)
     bad = len(list(skipped))
-    looked = f"none of its {bad} image files can be read" if bad else f"looked for {', '.join(sorted(SUFFIXES))}"
+    looked = (
+        f"none of its {bad} image files can be read" if bad else f"looked for {', '.join(sorted(SUFFIXES))}"
+    )
     return InputError(f"{root} holds no usable image ({looked})", hint="name a folder that holds images")
 
 
 def _collection(
-    root: bytes, rows: Iterable[tuple[bytes, tuple[int, ...], str]], class_names: tuple[str, ...]
+    root: bytes,
+    rows: Iterable[tuple[bytes, tuple[int, ...], str]],
+    class_names: tuple[str, ...],
+    refused: Iterable[Skipped] = (),
 ) -> Collection:
-    entries, skipped = [], []
+    entries, skipped = [], list(refused)
     for name, labels, split in sorted(rows):
         try:
             status = os.stat(os.path.join(root, name))
         except (OSError, ValueError) as error:
             skipped.append(Skipped(name, getattr(error, "strerror", None) or str(error)))
             continue
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be waited for without end
+            skipped.append(Skipped(name, "not a regular file"))
+            continue
         entries.append(Entry(name, status.st_size, status.st_mtime_ns, labels, split))
     return Collection(root, tuple(entries), class_names, tuple(skipped))
 
 
-def _walk(root: bytes) -> Iterator[bytes]:
-    for folder, folders, names in os.walk(root):
+def _walk(root: bytes, unreadable: list[OSError]) -> Iterator[bytes]:
+    for folder, folders, names in os.walk(root, onerror=unreadable.append):
         folders[:] = [name for name in folders if not name.startswith(b".")]
         yield from (os.path.join(folder, name) for name in names if not name.startswith(b"."))
 
@@ -305,7 +329,11 @@ def _open(file: bytes | BytesIO) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's openers raise many kinds on bad data
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not an image of a known format"
+        reason = (
+            error.strerror
+            if isinstance(error, OSError) and error.strerror
+            else "not an image of a known format"
+        )
         if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
             reason = f"more than {MAX_PIXELS // 1_000_000} megapixels"
         raise Undecodable(reason) from error
@@ -320,24 +348,26 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image).astype(np.float64) / 257
         return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        return Image.fromarray(_to_bytes(np.asarray(image, dtype=np.float64))).convert("RGB")
+        limits = (65535.0,) if image.mode == "I" else (1.0, 255.0, 65535.0)
+        return Image.fromarray(_to_bytes(np.asarray(image, np.float64), limits)).convert("RGB")
     if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
         layer = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            converted = ImageCms.profileToProfile(
+                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
             if converted is not None:
                 return converted
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             pass  # a broken profile: fall through to Pillow's own conversion
     return image.convert("RGB")
 
 
-def _to_bytes(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Scale wide values to bytes by the range they can only have been stored in: 1, 255, 65,535 or 2^31 - 1."""
-    peak = float(values.max(initial=0))
-    limit = next(limit for limit in (1.0, 255.0, 65535.0, np.inf) if peak <= limit)
-    limit = 2.0**31 - 1 if limit == np.inf else limit
-    return np.rint(np.clip(np.nan_to_num(values) / limit, 0, 1) * 255).astype(np.uint8)
+def _to_bytes(values: NDArray[np.float64], limits: tuple[float, ...]) -> NDArray[np.uint8]:
+    """Scale wide values to bytes by the first of `limits` that holds them all, else by 2^31 - 1."""
+    values = np.nan_to_num(values)
+    limit = next((limit for limit in limits if values.max(initial=0) <= limit), 2.0**31 - 1)
+    return np.rint(np.clip(values / limit, 0, 1) * 255).astype(np.uint8)

@@ -13,7 +13,11 @@ from typing import Any
 from ganhash_cli.errors import PluginError, UsageError
 
 Value = bool | int | float | str | None
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+_PLAIN = {bool, int, float, str, type(None)}
+_WORDS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 
 
 @dataclass(frozen=True)
@@ -32,18 +36,23 @@ class Option:
             try:
                 if kind is bool:
                     return _WORDS[text.lower()]
-                if kind in (int, float, str):
+                if kind is not type(None):
                     value: Value = kind(text)
                     return value
             except (ValueError, KeyError):
                 continue
         wanted = " or ".join(kind.__name__ for kind in self.types if kind is not type(None))
-        raise UsageError(f"option {self.name}={text}: expected {wanted}", hint=f"the default is {self.default}")
+        raise UsageError(
+            f"option {self.name}={text}: expected {wanted}", hint=f"the default is {self.default}"
+        )
 
 
 def options_of(factory: Callable[..., Any]) -> tuple[Option, ...]:
     """Read the options of a factory; `PluginError` where the signature is not the contract's."""
-    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    try:
+        hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    except Exception as error:  # a stranger's annotations are evaluated, which can fail in any way
+        raise PluginError(f"plugin {factory.__name__}: its annotations cannot be read: {error}") from error
     found = []
     for parameter in inspect.signature(factory).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -55,6 +64,10 @@ def options_of(factory: Callable[..., Any]) -> tuple[Option, ...]:
         hint = hints.get(parameter.name, type(parameter.default))
         union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
         kinds = typing.get_args(hint) if union else (hint,)
+        if not {*kinds} <= _PLAIN:
+            raise PluginError(
+                f"plugin {factory.__name__}: option {parameter.name} is no plain type but {hint}"
+            )
         found.append(Option(parameter.name, kinds, parameter.default))
     return tuple(found)
 
@@ -75,7 +88,8 @@ def parse_options(factory: Callable[..., Any], given: Mapping[str, str], owner: 
                 hint=f"its options: {', '.join(options) or 'none'}",
             )
     return {
-        name: option.parse(given[name]) if name in given else option.default for name, option in options.items()
+        name: option.parse(given[name]) if name in given else option.default
+        for name, option in options.items()
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
-from ganhash_cli.errors import PluginError, UsageError
+from ganhash_cli.errors import GanhashError, InputError, PluginError, UsageError
 from ganhash_cli.plugin.contracts import CONTRACT_VERSION
 from ganhash_cli.plugin.options import Value, parse_options
 
@@ -41,7 +42,9 @@ class Plugin:
                 hint=f"reinstall or remove it: pip install --force-reinstall {self.package}",
             ) from error
         if not callable(factory):
-            raise PluginError(f"{self.kind} {self.name!r} of package {self.package} is not a class or function")
+            raise PluginError(
+                f"{self.kind} {self.name!r} of package {self.package} is not a class or function"
+            )
         loaded: Callable[..., Any] = factory
         return loaded
 
@@ -68,11 +71,11 @@ def plugins(kind: Kind) -> list[Plugin]:
     `GANHASH_PLUGINS=a,b` limits the packages that are looked at; ganhash itself is always among them.
     """
     allowed = os.environ.get("GANHASH_PLUGINS")
-    chosen = None if allowed is None else {"ganhash", *(name.strip() for name in allowed.split(","))}
+    chosen = None if allowed is None else {"ganhash", *(_normal(name) for name in allowed.split(","))}
     found = []
     for entry in entry_points(group=f"ganhash.{kind}s"):
         package = entry.dist.name if entry.dist else "unknown"
-        if chosen is None or package in chosen:
+        if chosen is None or _normal(package) in chosen:
             found.append(Plugin(kind, entry.name, package, entry.dist.version if entry.dist else "0", entry))
     return sorted(found, key=lambda plugin: (plugin.name, plugin.package))
 
@@ -108,7 +111,9 @@ def identify(kind: Kind, name: str, given: Mapping[str, str]) -> Identity:
 def build(identity: Identity, *facts: Any, **overrides: Value) -> Any:
     """Build the plugin that `identity` names; `facts` are what the core decides, by position.
 
-    Raises `PluginError` where the plugin is missing or fails in its constructor.
+    What its constructor raises tells whose fault it is: `ValueError` and `TypeError` an option's
+    (`UsageError`), `OSError` a file's or the network's (`InputError`, its second argument is the hint), any
+    other the plugin's (`PluginError`, as where it is missing).
     """
     kind: Kind = "generator" if identity.kind == "generator" else "backbone"
     if all(plugin.name != identity.name for plugin in plugins(kind)):
@@ -121,3 +126,25 @@ def build(identity: Identity, *facts: Any, **overrides: Value) -> Any:
         return factory(*facts, **{**identity.options, **overrides})
     except (ValueError, TypeError) as error:
         raise UsageError(f"{kind} {identity.name!r}: {error}") from error
+    except (GanhashError, MemoryError):
+        raise
+    except OSError as error:
+        message, hint = _message_and_hint(error)
+        raise InputError(f"{kind} {identity.name!r}: {message}", hint) from error
+    except Exception as error:
+        raise PluginError(
+            f"{kind} {identity.name!r} of package {identity.package} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _normal(package: str) -> str:
+    """Write a package's name as PEP 503 does, so that `my_plugin` and `My-Plugin` are one."""
+    return re.sub(r"[-_.]+", "-", package.strip()).lower()
+
+
+def _message_and_hint(error: OSError) -> tuple[str, str]:
+    """Read `OSError(message, hint)`, which is how a plugin says both without importing anything of ours."""
+    match error.args:
+        case (str(message), str(hint), *_):
+            return message, hint
+    return str(error), ""

@@ -1,0 +1,91 @@
+"""`ganhash plugins`: lists without importing, shows options, and says whose fault a failure is."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from stranger import install
+from typer.testing import CliRunner, Result
+
+from ganhash_cli.commands.plugins import plugins
+from ganhash_cli.errors import PluginError, UsageError
+
+CODE = '''
+class Plugin:
+    """A network of one layer.
+
+    More words.
+    """
+
+    def __init__(self, *, width: int = 8, weights: str | None = None): ...
+'''
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(plugins, arguments)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, "stranger", CODE)
+
+
+@pytest.mark.usefixtures("stranger")
+def test_list_prints_kind_name_package_and_version() -> None:
+    assert "backbone\todd\tstranger\t1.2" in run("list").stdout.splitlines()
+
+
+@pytest.mark.usefixtures("stranger")
+def test_list_imports_no_plugin() -> None:
+    run("list")
+    assert "stranger" not in sys.modules
+
+
+@pytest.mark.usefixtures("stranger")
+def test_list_as_json_is_one_object_a_line() -> None:
+    lines = [json.loads(line) for line in run("list", "--json").stdout.splitlines()]
+    assert {"kind": "backbone", "name": "odd", "package": "stranger", "version": "1.2"} in lines
+
+
+@pytest.mark.usefixtures("stranger")
+def test_show_prints_the_first_line_of_the_docstring_and_the_options() -> None:
+    assert run("show", "backbone", "odd").stdout.splitlines() == [
+        "backbone odd, from stranger 1.2",
+        "A network of one layer.",
+        "-B width\tint\t8",
+        "-B weights\tstr or none\tNone",
+    ]
+
+
+@pytest.mark.usefixtures("stranger")
+def test_show_as_json_has_types_and_defaults() -> None:
+    assert json.loads(run("show", "backbone", "odd", "--json").stdout) == {
+        "kind": "backbone",
+        "name": "odd",
+        "package": "stranger",
+        "version": "1.2",
+        "summary": "A network of one layer.",
+        "options": [
+            {"name": "width", "type": "int", "default": 8},
+            {"name": "weights", "type": "str or none", "default": None},
+        ],
+    }
+
+
+def test_show_of_a_plugin_that_fails_to_import_is_a_plugin_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "stranger", "raise RuntimeError('broken')")
+    assert isinstance(run("show", "backbone", "odd").exception, PluginError)
+
+
+def test_show_of_an_unknown_kind_is_a_usage_error() -> None:
+    assert isinstance(run("show", "backbnoe", "odd").exception, UsageError)
+
+
+def test_escape_sequences_in_a_summary_do_not_reach_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "stranger", 'def Plugin():\n    "\\x1b[31mred"\n')
+    assert "\x1b" not in run("show", "backbone", "odd").stdout

@@ -1,0 +1,62 @@
+# Two commands do everything: `make demo` shows what ganhash does, `make test` checks all of it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow docs format clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 12
+
+demo: $(VENV)/plain ## generate, train, encode and query in build/demo, on the bundled sample
+	@rm -rf build/demo && mkdir -p build/demo
+	@cd build/demo && PATH="$(abspath $(BIN)):$$PATH" sh ../../examples/quickstart.sh
+
+test: $(VENV)/dev ## format check, lint, strict types and all tests but the slow ones
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+test-slow: $(VENV)/dev ## the tests that take over a minute
+	$(BIN)/pytest -m slow
+
+docs: $(VENV)/dev ## write docs/cli.md anew from the commands themselves
+	$(BIN)/python -m typer ganhash_cli.app utils docs --name ganhash --output docs/cli.md
+
+format: $(VENV)/dev ## format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+venv: $(VENV)/dev ## make .venv with the package and the development tools
+
+clean: ## remove .venv and everything that was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+
+# `made`, `plain` and `dev` are empty files that say how far .venv is; a run that broke off left none.
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "ganhash needs Python 3.11 or newer, and $(PYTHON) is none."; \
+	  echo "Install one, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo "$(PYTHON) comes without venv or pip. On Debian and Ubuntu: sudo apt install python3-venv"; \
+	  exit 1; } >&2
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/plain: $(VENV)/made pyproject.toml
+	$(call install,.)
+	@touch $@
+
+$(VENV)/dev: $(VENV)/made pyproject.toml
+	$(call install,.[dev])
+	@touch $@ $(VENV)/plain
+
+# pip says little, but each download with its size: torch and what it needs can be gigabytes.
+define install
+@echo "installing ganhash into $(VENV); the first time this takes minutes and gigabytes, for torch"
+@set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '$(1)' \
+  | { grep --line-buffered -E '^ *(Downloading|Building|Installing|Successfully)' || true; } | cut -c 1-160
+endef

@@ -1,0 +1,166 @@
+"""Files are whole or absent, locks name their owner, and a full disk is said."""
+
+import errno
+import multiprocessing
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganhash_cli.engine import files
+from ganhash_cli.errors import CorruptError, InputError, LockedError, StorageError
+
+HOLDER = """
+import sys
+from pathlib import Path
+from ganhash_cli.engine.files import lock
+with lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def refuse(code: int) -> object:
+    def refusing(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return refusing
+
+
+def test_a_file_appears_only_once_it_is_whole(tmp_path: Path) -> None:
+    with files.atomic_write(tmp_path / "new") as stream:
+        stream.write(b"whole")
+        stream.flush()
+        assert not (tmp_path / "new").exists()
+    assert (tmp_path / "new").read_bytes() == b"whole"
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    with files.atomic_write(tmp_path / "a" / "b" / "new") as stream:
+        stream.write(b"whole")
+    assert (tmp_path / "a" / "b" / "new").read_bytes() == b"whole"
+
+
+def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), files.atomic_write(tmp_path / "file") as stream:
+        stream.write(b"new" * (1 // 0))
+    assert ((tmp_path / "file").read_bytes(), names(tmp_path)) == (b"old", ["file"])
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT])
+def test_a_refusal_of_the_system_leaves_the_old_file_and_is_a_storage_error(
+    step: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(os, step, refuse(code))
+    with pytest.raises(StorageError, match=os.strerror(code)), files.atomic_write(tmp_path / "file") as stream:
+        stream.write(b"new")
+    assert ((tmp_path / "file").read_bytes(), names(tmp_path)) == (b"old", ["file"])
+
+
+def test_the_file_is_synced_before_it_takes_its_place_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append(f"sync {os.fstat(fd).st_ino}"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("replace"), replace(*paths)))
+    with files.atomic_write(tmp_path / "file") as stream:
+        stream.write(b"new")
+    file, folder = (tmp_path / "file").stat().st_ino, tmp_path.stat().st_ino
+    assert calls == [f"sync {file}", "replace", f"sync {folder}"]
+
+
+def test_a_folder_in_the_place_of_the_file_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(StorageError, match="taken"), files.atomic_write(tmp_path / "taken") as stream:
+        stream.write(b"new")
+    assert names(tmp_path) == ["taken"]
+
+
+def test_a_file_in_the_place_of_a_parent_folder_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(StorageError, match="cannot write"), files.atomic_write(tmp_path / "file" / "new"):
+        pass
+
+
+def test_other_errors_of_the_system_are_left_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), files.atomic_write(tmp_path / "file"):
+        (tmp_path / "no such input").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["codes.h5", "codes[1].h5"])
+def test_a_temporary_of_a_dead_process_is_removed(name: str, tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process()
+    process.start()
+    process.join()
+    (tmp_path / f".{name}.{process.pid}.tmp").write_bytes(b"part")
+    with files.atomic_write(tmp_path / name) as stream:
+        stream.write(b"new")
+    assert names(tmp_path) == [name]
+
+
+def test_a_temporary_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
+    theirs = f".file.{os.getppid()}.tmp"
+    (tmp_path / theirs).write_bytes(b"part")
+    with files.atomic_write(tmp_path / "file") as stream:
+        stream.write(b"new")
+    assert names(tmp_path) == [theirs, "file"]
+
+
+def test_json_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    value = {"name": "Ä\udc80".encode(errors="replace").decode(), "numbers": [1, 2.5, None]}
+    files.write_json(tmp_path / "value.json", value)
+    assert files.read_json(tmp_path / "value.json") == value
+
+
+def test_json_that_is_missing_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"value\.json is missing"):
+        files.read_json(tmp_path / "value.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
+def test_json_that_is_damaged_or_no_object_is_corrupt(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "value.json").write_bytes(content)
+    with pytest.raises(CorruptError, match=r"value\.json"):
+        files.read_json(tmp_path / "value.json")
+
+
+def test_a_digest_is_the_sha_256_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert files.sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_lock_held_by_another_process_is_refused_and_names_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "codes.h5")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(LockedError, match=f"process {holder.pid} on "), files.lock(tmp_path / "codes.h5"):
+            pass
+        holder.communicate("")
+
+
+def test_a_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "codes.h5")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        holder.kill()
+    with files.lock(tmp_path / "codes.h5"):
+        assert f"process {os.getpid()} " in (tmp_path / ".codes.h5.owner").read_text()
+
+
+def test_a_lock_leaves_nothing_behind_and_can_be_taken_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with files.lock(tmp_path / "codes.h5"):
+            pass
+    assert names(tmp_path) == []

@@ -14,9 +14,10 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ SUFFIXES = frozenset(
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 )
 MAX_PIXELS = 64_000_000
+VALIDATION_SPLIT = "val"
+TRAINING_SPLITS = ("", "train", VALIDATION_SPLIT)
 # Odd metadata is no news, and our own limit on pixels is lower than the one that is warned of.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _IN_MEMORY_BYTES = 2 << 30  # above this, decoded images lie in a temporary file that the system pages in
@@ -135,7 +138,7 @@ def from_csv(file: Path) -> Collection:
     root = os.path.realpath(os.fsencode(file.parent))
     rows: dict[bytes, tuple[tuple[str, ...], str]] = {}
     with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
-        reader = csv.reader(stream)
+        reader = _lines(stream, file)
         header = [name.strip().lower() for name in next(reader, [])]
         if not header or header[0] != "path" or set(header) - {"path", "label", "split"}:
             raise UsageError(
@@ -146,9 +149,7 @@ def from_csv(file: Path) -> Collection:
             if not row:
                 continue
             if len(row) > len(header):
-                raise UsageError(
-                    f"{file}, line {number}: {len(row)} fields, but the header has {len(header)}"
-                )
+                raise UsageError(f"{file}, line {number}: {len(row)} fields, but the header has {len(header)}")
             name = os.path.normpath(os.fsencode(row[0]))
             if name.startswith((b"/", b"../")) or name == b"..":
                 raise UsageError(f"{file}, line {number}: {row[0]!r} lies outside {file.parent}")
@@ -158,10 +159,15 @@ def from_csv(file: Path) -> Collection:
     class_names = tuple(sorted({label for labels, _ in rows.values() for label in labels}))
     number_of = {name: index for index, name in enumerate(class_names)}
     numbered = (
-        (name, tuple(sorted({number_of[label] for label in labels})), split)
-        for name, (labels, split) in rows.items()
+        (name, tuple(sorted({number_of[label] for label in labels})), split) for name, (labels, split) in rows.items()
     )
     return _collection(root, numbered, class_names)
+
+
+def training_part(collection: Collection) -> Collection:
+    """Return the images that training may see: all but those whose CSV row names another split."""
+    entries = tuple(entry for entry in collection.entries if entry.split in TRAINING_SPLITS)
+    return replace(collection, entries=entries)
 
 
 def content_digest(collection: Collection) -> str:
@@ -193,9 +199,7 @@ def short_sides(collection: Collection, most: int = 200) -> NDArray[np.int64]:
     return np.array(sides, dtype=np.int64)
 
 
-def load(
-    collection: Collection, side: int, *, strict: bool = False, scratch: Path | None = None
-) -> Work[Pixels]:
+def load(collection: Collection, side: int, *, strict: bool = False, scratch: Path | None = None) -> Work[Pixels]:
     """Decode a whole collection to squares; a bad file is skipped, or with `strict` an `InputError`.
 
     Up to 2 GiB stay in memory; more lies in an unnamed temporary file in `scratch`.
@@ -278,9 +282,7 @@ def nothing_usable(collection: Collection, skipped: Iterable[Skipped] = ()) -> I
     """Say that a source holds no image that can be read."""
     root = os.fsdecode(collection.root)
     bad = len(list(skipped))
-    looked = (
-        f"none of its {bad} image files can be read" if bad else f"looked for {', '.join(sorted(SUFFIXES))}"
-    )
+    looked = f"none of its {bad} image files can be read" if bad else f"looked for {', '.join(sorted(SUFFIXES))}"
     return InputError(f"{root} holds no usable image ({looked})", hint="name a folder that holds images")
 
 
@@ -310,6 +312,13 @@ def _walk(root: bytes, unreadable: list[OSError]) -> Iterator[bytes]:
         yield from (os.path.join(folder, name) for name in names if not name.startswith(b"."))
 
 
+def _lines(stream: TextIO, file: Path) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(stream)
+    except csv.Error as error:
+        raise UsageError(f"{file} is no CSV: {error}", hint="name a folder of images or a .csv list") from error
+
+
 def _suffix(name: bytes) -> str:
     return os.path.splitext(name)[1].decode("ascii", errors="replace").lower()
 
@@ -329,11 +338,7 @@ def _open(file: bytes | BytesIO) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # Pillow's openers raise many kinds on bad data
-        reason = (
-            error.strerror
-            if isinstance(error, OSError) and error.strerror
-            else "not an image of a known format"
-        )
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not an image of a known format"
         if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
             reason = f"more than {MAX_PIXELS // 1_000_000} megapixels"
         raise Undecodable(reason) from error
@@ -356,9 +361,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
-            converted = ImageCms.profileToProfile(
-                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
             if converted is not None:
                 return converted
         except (ImageCms.PyCMSError, OSError):

@@ -1,56 +1,52 @@
 """Assembles the verbs; the one place where an error becomes one line and an exit code."""
 
 import errno
+import functools
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperOption
 
 from ganhash_cli import __version__, console, workspace
 from ganhash_cli.commands import encode, generate, info, plugins, query, sample, train
 from ganhash_cli.errors import GanhashError, Interrupted, StorageError
 
 
-def _raise_verbosity(_context: Any, _option: Any, count: int) -> None:
-    console.verbosity = max(console.verbosity, count)
+Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
 
 
-def _silence(_context: Any, _option: Any, quiet: bool) -> None:
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """Let a command also take -v and -q, so that they work after the verb as well as before it."""
+
+    @functools.wraps(function)
+    def run(*, verbose: int = 0, quiet: bool = False, **options: Any) -> None:
+        _set_verbosity(verbose, quiet)
+        function(**options)
+
+    extra = [
+        inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose),
+        inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet),
+    ]
+    signature = inspect.signature(function)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])  # type: ignore[attr-defined]
+    run.__annotations__ = {**function.__annotations__, "verbose": Verbose, "quiet": Quiet}
+    return run
+
+
+def _set_verbosity(verbose: int, quiet: bool) -> None:
     if quiet:
         console.verbosity = -1
-
-
-class Verb(TyperCommand):
-    """A command that also takes -v and -q, so that they work after the verb as well as before it."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        verbose = TyperOption(
-            param_decls=["-v", "--verbose"],
-            count=True,
-            default=0,
-            expose_value=False,
-            callback=_raise_verbosity,
-            help="Say more; -vv shows tracebacks.",
-        )
-        quiet = TyperOption(
-            param_decls=["-q", "--quiet"],
-            is_flag=True,
-            default=False,
-            expose_value=False,
-            callback=_silence,
-            help="Say nothing but results and errors.",
-        )
-        self.params += [verbose, quiet]
+    elif verbose:
+        console.verbosity = verbose
 
 
 app = typer.Typer(
     name="ganhash",
-    help="Learn short binary codes for images, with GAN fakes as a regulariser, and find similar images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -65,35 +61,27 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more.")] = 0,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Set how much is said."""
-    console.verbosity = -1 if quiet else verbose
+    """Learn short binary codes for images, with GAN fakes as a regulariser, and find similar images."""
+    console.verbosity = 0
+    _set_verbosity(verbose, quiet)
     console.set_up_logging()
 
 
-app.command(cls=Verb)(generate.generate)
-app.command(cls=Verb)(train.train)
-app.command(cls=Verb)(encode.encode)
-app.command(cls=Verb)(query.query)
-app.command(cls=Verb)(sample.sample)
-app.command(cls=Verb)(info.info)
+for command in (generate.generate, train.train, encode.encode, query.query, sample.sample, info.info):
+    app.command()(verb(command))
 app.add_typer(plugins.plugins)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always ends in `SystemExit` with a documented exit code."""
     try:
-        app(
-            args=arguments,
-            prog_name="ganhash",
-            auto_envvar_prefix="GANHASH",
-            default_map=workspace.settings(),
-        )
+        app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=workspace.settings())
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

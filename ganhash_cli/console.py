@@ -88,10 +88,10 @@ def table(columns: list[str], rows: list[list[str]], links: list[str] | None = N
 
 
 def safe(name: str | bytes) -> str:
-    """Make control characters, bidirectional marks and undecodable bytes of a name visible.
+    r"""Make control characters, bidirectional marks and undecodable bytes of a name visible.
 
-    >>> safe(b"a\\x1b[31m.png")
-    'a\\\\x1b[31m.png'
+    >>> safe(b"a\x1b[31m.png")
+    'a\\x1b[31m.png'
     """
     text = os.fsdecode(name) if isinstance(name, bytes) else name
     return "".join(

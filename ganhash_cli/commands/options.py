@@ -21,7 +21,9 @@ class DeviceName(StrEnum):
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, one object a line.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run made.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be read.")]
-DeviceOption = Annotated[DeviceName, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")]
+DeviceOption = Annotated[
+    DeviceName, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides every random choice.")]
 Model = Annotated[Path, typer.Option("--model", "-m", help="Folder made by `ganhash train`.")]
 Codes = Annotated[Path, typer.Option("--codes", help="Codes file made by `ganhash encode`.")]
@@ -36,3 +38,18 @@ Images = Annotated[
 
 MODEL = workspace.MODEL
 CODES = workspace.CODES
+
+
+class PrecisionName(StrEnum):
+    """Arithmetic of torch's forward passes."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+def pairs(given: list[str] | None, flag: str) -> dict[str, str]:
+    """Read the NAME=VALUE texts after `flag`."""
+    from ganhash_cli.plugin.options import split_pairs
+
+    return split_pairs(given or [], flag)

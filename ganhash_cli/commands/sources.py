@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_collection(images: str | None) -> "Iterator[tuple[Collection, str]]":
-    """Give the collection that `images` names, and what to call it; without a name, the bundled sample."""
+def open_training(images: str | None) -> "Iterator[tuple[Collection, str]]":
+    """Give the training images that `images` names, and what to call them; without a name, the bundled sample."""
     from ganhash_cli.engine import images as pictures
     from ganhash_cli.engine import sample
 
     if images == "-":
         yield pictures.from_names(names_on_stdin()), "names on stdin"
     elif images is not None:
-        yield pictures.collect(Path(images)), images
+        yield pictures.training_part(pictures.collect(Path(images))), images
     else:
         console.note("no images named: using the bundled sample (Fashion-MNIST, 1,000 images in 10 classes)")
         with sample.training_folder() as folder:
@@ -32,3 +32,6 @@ def names_on_stdin(*, nul: bool = False) -> list[bytes]:
     """Read file names from stdin, one a line, or separated by NUL."""
     separator = b"\0" if nul else b"\n"
     return [name for name in sys.stdin.buffer.read().split(separator) if name]
+
+
+open_collection = open_training

@@ -14,20 +14,16 @@ BATCH = 32
 
 
 class Runtime:
-    """An opened `hasher.onnx`; the file is checked against its digest before it is loaded."""
+    """An opened ONNX model with `bits` outputs for squares of `side` pixels."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, model: bytes, bits: int, side: int) -> None:
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(3)
-        self.bits = bundle.bits
-        self.side = bundle.side
-        # Loaded from checked bytes, so that nothing can come from outside this one file.
-        model = bundle.verified(bundle.onnx).read_bytes()
-        try:
-            self._session: Any = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's exceptions share no base class
-            raise CorruptError(f"{bundle.onnx} cannot be loaded: {error}") from error
+        self.bits = bits
+        self.side = side
+        # Loaded from bytes, so that nothing can come from outside this one file.
+        self._session: Any = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn (N, side, side, 3) RGB bytes into (N, bits) logits, in batches of at most 32."""
@@ -41,5 +37,9 @@ class Runtime:
 
 
 def open_runtime(bundle: Bundle) -> Runtime:
-    """Return the runtime that computes logits for `bundle`."""
-    return Runtime(bundle)
+    """Return the runtime that computes logits for `bundle`, after checking its file against the digest."""
+    model = bundle.verified(bundle.onnx).read_bytes()
+    try:
+        return Runtime(model, bundle.bits, bundle.side)
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        raise CorruptError(f"{bundle.onnx} cannot be loaded: {error}") from error

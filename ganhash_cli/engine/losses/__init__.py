@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from ganhash_cli.engine.losses import triplet
 from ganhash_cli.engine.losses.entropy import ENTROPIES
-from ganhash_cli.engine.losses.triplet import triplet
 
-LOSSES: dict[str, Callable[..., Tensor]] = {"triplet": triplet}
+LOSSES: dict[str, Callable[..., Tensor]] = {"triplet": triplet.triplet}
 
 __all__ = ["ENTROPIES", "LOSSES"]

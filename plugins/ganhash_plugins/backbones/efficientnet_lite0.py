@@ -42,7 +42,7 @@ def _read_weights() -> dict[str, Tensor]:
 
 def _translate(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[str, Tensor]:
     """Give the package's tensors timm's names: without the classifier, both stand in the same order and shapes."""
-    tensors = [tensor for name, tensor in theirs.items() if not name.startswith("classifier")]
+    tensors = [tensor for name, tensor in theirs.items() if not name.startswith("_fc")]
     if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in ours.values()]:
         raise RuntimeError("timm's tf_efficientnet_lite0 no longer has the layout of the pretrained weights")
     return dict(zip(ours, tensors, strict=True))

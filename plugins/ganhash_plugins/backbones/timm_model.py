@@ -27,9 +27,12 @@ class TimmModel(nn.Module):
         if not timm.is_model(model.split(".")[0]):
             raise ValueError(f"timm has no model named {model!r}")
         file = _checked(weights) if weights else _pretrained_file(model) if pretrained else None
-        source = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}} if file else {}
-        self.body = timm.create_model(model, num_classes=0, **source)
-        config = self.body.pretrained_cfg
+        overlay = {"file": str(file)} if file else None
+        # timm types its models as bare modules, whose attributes mypy takes for tensors.
+        self.body: Any = timm.create_model(
+            model, num_classes=0, pretrained=file is not None, pretrained_cfg_overlay=overlay
+        )
+        config: dict[str, Any] = self.body.pretrained_cfg
         self.input_size = tuple(config["input_size"])
         self.mean = tuple(config["mean"])
         self.std = tuple(config["std"])
@@ -74,7 +77,7 @@ def _pretrained_file(model: str) -> Path:
 
 
 def _probe(repository: str, filename: str) -> int | None:
-    """Ask the hub once for the size of a file in bytes; None where no answer comes within 5 s, name look-up included."""
+    """Ask the hub once for the size of a file in bytes; None where no answer comes within 5 s."""
     from huggingface_hub import hf_hub_url
 
     answer: list[int] = []

@@ -1,0 +1,145 @@
+"""`ganhash train`: images and fakes → model/."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ganhash_cli import console, workspace
+from ganhash_cli.commands import options, sources
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.bundle import Bundle
+    from ganhash_cli.engine.trainer import FakePool
+
+
+class Entropy(StrEnum):
+    """Forms of the maximum-entropy loss."""
+
+    uniform = "uniform"
+    shannon = "shannon"
+    random = "random"
+
+
+class Loss(StrEnum):
+    """Losses on real images."""
+
+    triplet = "triplet"
+
+
+def train(
+    images: options.Images = None,
+    backbone: Annotated[
+        str, typer.Option("--backbone", "-b", help="A backbone plugin, or the name of any timm model.")
+    ] = "efficientnet_lite0",
+    backbone_options: Annotated[
+        list[str] | None,
+        typer.Option("-B", metavar="NAME=VALUE", help="An option of the backbone; `ganhash plugins show` lists them."),
+    ] = None,
+    bits: Annotated[int, typer.Option(help="Length of the codes.")] = 48,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 15,
+    batch: Annotated[int, typer.Option(help="Real images in a step.")] = 64,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Input square in pixels. Default: twice the median short side, from 64 to the backbone's own.",
+            show_default=False,
+        ),
+    ] = None,
+    loss: Annotated[Loss, typer.Option(help="What brings similar images together.")] = Loss.triplet,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Margin of the triplet loss in bits. Default: bits / 8.", show_default=False),
+    ] = None,
+    entropy: Annotated[Entropy, typer.Option(help="Form of the maximum-entropy loss on fakes.")] = Entropy.uniform,
+    entropy_weight: Annotated[float, typer.Option(help="Its weight; 0 turns it off.")] = 0.1,
+    fakes_per_real: Annotated[float, typer.Option(help="Fakes in a step for each real image.")] = 0.5,
+    learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 1e-3,
+    weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.05,
+    validation: Annotated[float, typer.Option(help="Share of each class held out to choose the best epoch.")] = 0.1,
+    precision: Annotated[options.PrecisionName, typer.Option(help="Arithmetic of the forward pass.")] = (
+        options.PrecisionName.auto
+    ),
+    seed: options.Seed = 0,
+    device: options.DeviceOption = options.DeviceName.auto,
+    fakes: Annotated[Path, typer.Option(help="Folder made by `ganhash generate`.")] = workspace.FAKES,
+    no_fakes: Annotated[bool, typer.Option("--no-fakes", help="Train without the regulariser.")] = False,
+    model: Annotated[Path, typer.Option("--model", "-m", help="Folder to write.")] = workspace.MODEL,
+    overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train the hashing network. The same command again continues a run that was stopped."""
+    from ganhash_cli.engine import backbones, devices, trainer
+
+    given = options.pairs(backbone_options, "-B")
+    settings = trainer.TrainSettings(
+        backbone=backbones.identify(backbone, given),
+        bits=bits,
+        epochs=epochs,
+        batch=batch,
+        size=size,
+        loss=loss.value,
+        margin=margin,
+        entropy=entropy.value,
+        entropy_weight=entropy_weight,
+        fakes_per_real=fakes_per_real,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        validation=validation,
+        seed=seed,
+        precision=precision.value,
+    )
+    where = devices.choose(device.value)
+    console.note(f"computing on {where}")
+    with sources.open_training(images) as (collection, source):
+        result, skipped = console.follow(
+            trainer.train(
+                collection,
+                source,
+                settings,
+                model,
+                fakes=None if no_fakes else _pool(fakes),
+                device=where,
+                overwrite=overwrite,
+                strict=strict,
+            )
+        )
+    _report(result, as_json)
+    if skipped:
+        for item in skipped:
+            console.warn(f"skipped {console.safe(item.path)}: {item.reason}")
+        raise typer.Exit(3)
+
+
+def _pool(folder: Path) -> "FakePool | None":
+    """Open the fakes, or say that there are none and how to get them."""
+    from ganhash_cli.engine.fakes import DESCRIPTION, Fakes
+    from ganhash_cli.engine.trainer import FakePool
+
+    if not (folder / DESCRIPTION).exists():
+        console.note(
+            f"the fake-image regulariser is off: {os.fspath(folder)}/ holds no fakes;"
+            " `ganhash generate` with the same images makes them"
+        )
+        return None
+    found = Fakes.open(folder)
+    return FakePool(found.collection, found.training_digest, found.summary)
+
+
+def _report(result: "Bundle", as_json: bool) -> None:
+    check: dict[str, Any] = result.metrics["onnx_check"]
+    score = result.metrics["validation_map_at_all"]
+    if as_json:
+        console.emit({"model": os.fspath(result.folder), "fingerprint": result.fingerprint, **result.metrics})
+        return
+    console.say(f"{result.folder}/: {result.backbone['name']}, {result.bits} bits, {result.side} pixels")
+    if score is not None:
+        console.say(f"mAP@all {score:.3f} on {result.metrics['validation_images']} held-out images")
+    console.say(
+        f"ONNX and torch differ in {check['bits_differing']} of {check['bits_compared']:,} bits"
+        f" on {check['images']} images"
+    )
+    console.say("next: ganhash encode FOLDER -o codes.h5")

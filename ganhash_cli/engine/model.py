@@ -1,0 +1,72 @@
+"""The hashing network: a backbone and a hash head; the only place where features become logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ganhash_cli.engine import backbones
+
+
+class HashNet(nn.Module):
+    """A backbone, then a linear layer and a batch norm that keeps the bits balanced.
+
+    Takes (N, 3, S, S) images in [0, 255] and gives (N, bits) logits.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: nn.Module, bits: int) -> None:
+        super().__init__()
+        rules = backbones.contract(backbone)
+        self.backbone = backbone
+        self.head = nn.Linear(rules.feature_dim, bits, bias=False)
+        self.norm = nn.BatchNorm1d(bits)
+        self.register_buffer("mean", torch.tensor(rules.mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(rules.std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn (N, 3, S, S) images in [0, 255] into (N, bits) logits."""
+        features = self.backbone((images.float() / 255 - self.mean) / self.std)
+        logits: Tensor = self.norm(self.head(features))
+        return logits
+
+
+@contextmanager
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
+    """Let batch norm use its running statistics and leave them as they are: fakes must not shift them."""
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
+    for module in norms:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in norms:
+            module.train()
+
+
+def to_tensor(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Turn (N, S, S, 3) bytes into an (N, 3, S, S) byte tensor in channels-last layout."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
+
+
+def logits_of(
+    network: HashNet, pixels: NDArray[np.uint8], device: torch.device, batch: int = 64
+) -> NDArray[np.float32]:
+    """Return the (N, bits) logits of (N, S, S, 3) bytes, in evaluation mode and float32."""
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        parts = [
+            network(to_tensor(pixels[start : start + batch], device)).float().cpu().numpy()
+            for start in range(0, len(pixels), batch)
+        ]
+    network.train(training)
+    return np.concatenate(parts) if parts else np.empty((0, network.head.out_features), np.float32)

@@ -15,7 +15,6 @@ from ganhash_cli import __version__, console, workspace
 from ganhash_cli.commands import encode, generate, info, plugins, query, sample, train
 from ganhash_cli.errors import GanhashError, Interrupted, StorageError
 
-
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
 

@@ -161,6 +161,7 @@ def train(
             "the fakes were made from other training images",
             hint="make new ones with `ganhash generate --overwrite`, or train with --no-fakes",
         )
+    torch.manual_seed(derive(settings.seed, "weights"))
     backbone = backbones.build(settings.backbone)
     side = backbones.side_for(images.short_sides(collection), backbone, settings.size)
     digest = _run_digest(settings, training_digest, fakes)
@@ -207,7 +208,7 @@ def _optimise(run: _Run, network: HashNet, data: _Data, device: torch.device) ->
 
 
 def _start(network: HashNet, settings: TrainSettings, steps: int, device: torch.device) -> _State:
-    torch.manual_seed(derive(settings.seed, "weights"))
+    torch.manual_seed(derive(settings.seed, "head"))
     network.head.reset_parameters()
     network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)

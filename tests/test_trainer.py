@@ -1,0 +1,180 @@
+"""Training: what it writes, what it refuses, and that a stopped run ends like one that was not."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import COLOURS, paint, paint_classes
+from ganhash_cli.engine import bundle, files, images, trainer
+from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.progress import finish
+from ganhash_cli.engine.runtime import open_runtime
+from ganhash_cli.engine.trainer import FakePool, TrainSettings
+from ganhash_cli.errors import CorruptError, InputError, Interrupted, MismatchError, UsageError
+from ganhash_cli.plugin import registry
+
+CPU = torch.device("cpu")
+
+
+def settings(**changes: object) -> TrainSettings:
+    small = TrainSettings(
+        backbone=registry.identify("backbone", "smallconv", {"width": "8"}), bits=12, epochs=3, batch=12, size=32
+    )
+    return replace(small, **changes)  # type: ignore[arg-type]
+
+
+def run(folder: Path, model: Path, chosen: TrainSettings | None = None, fakes: FakePool | None = None, **options: bool):
+    collection = images.from_folder(folder)
+    return trainer.train(collection, "test", chosen or settings(), model, fakes=fakes, device=CPU, **options)
+
+
+def pool(folder: Path, digest: str) -> FakePool:
+    return FakePool(images.from_folder(folder), digest, {"generator": "noise"})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """One trained model for the tests that only read it."""
+    place = tmp_path_factory.mktemp("trained")
+    done, _ = finish(run(paint_classes(place / "images"), place / "model", settings(epochs=12)))
+    return done
+
+
+def test_colours_are_told_apart_after_training(trained: Bundle):
+    assert trained.metrics["validation_map_at_all"] > 0.9
+
+
+def test_the_bundle_opens_and_gives_logits_for_its_side(trained: Bundle):
+    opened = Bundle.open(trained.folder)
+    logits = open_runtime(opened).logits(np.zeros((3, opened.side, opened.side, 3), np.uint8))
+    assert logits.shape == (3, 12)
+
+
+def test_onnx_agrees_with_torch_on_the_training_images(trained: Bundle):
+    assert trained.metrics["onnx_check"]["images"] == 36
+    assert trained.metrics["onnx_check"]["bits_differing"] == 0
+
+
+def test_every_epoch_leaves_a_line_of_figures(trained: Bundle):
+    rows = [json.loads(line) for line in (trained.folder / trainer.METRICS).read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(1, 13))
+    assert all("validation_map" in row for row in rows)
+
+
+@pytest.mark.parametrize("name", [bundle.ONNX, bundle.WEIGHTS])
+def test_a_flipped_bit_is_found_by_whoever_reads_the_file(trained: Bundle, tmp_path: Path, name: str):
+    copy = replace(trained, folder=tmp_path)
+    content = bytearray((trained.folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorruptError, match="checksum"):
+        copy.verified(tmp_path / name)
+
+
+def test_a_changed_description_is_found(trained: Bundle, tmp_path: Path):
+    text = (trained.folder / bundle.DESCRIPTION).read_text()
+    (tmp_path / bundle.DESCRIPTION).write_text(text.replace('"bits": 12', '"bits": 13', 1))
+    with pytest.raises(CorruptError, match="checksum"):
+        Bundle.open(tmp_path)
+
+
+def test_a_stopped_run_ends_with_the_same_weights(coloured: Path, tmp_path: Path):
+    finish(run(coloured, tmp_path / "whole"))
+    for stop_at in (2, 5):
+        work = run(coloured, tmp_path / "stopped")
+        with pytest.raises(Interrupted):
+            while True:
+                progress = next(work)
+                if progress.stage.startswith("training") and progress.done >= stop_at:
+                    work.throw(Interrupted(2))
+    finish(run(coloured, tmp_path / "stopped"))
+    assert files.sha256(tmp_path / "stopped" / bundle.WEIGHTS) == files.sha256(tmp_path / "whole" / bundle.WEIGHTS)
+
+
+def test_the_same_command_again_gives_the_same_model_without_training(coloured: Path, tmp_path: Path):
+    first, _ = finish(run(coloured, tmp_path / "model"))
+    seen: list[object] = []
+    again, _ = finish(run(coloured, tmp_path / "model"), seen.append)
+    assert again.fingerprint == first.fingerprint
+    assert seen == []
+
+
+def test_a_finished_model_is_not_replaced_unless_asked(coloured: Path, tmp_path: Path):
+    finish(run(coloured, tmp_path / "model"))
+    with pytest.raises(UsageError, match="other settings"):
+        finish(run(coloured, tmp_path / "model", settings(bits=16)))
+    done, _ = finish(run(coloured, tmp_path / "model", settings(bits=16), overwrite=True))
+    assert done.bits == 16
+
+
+def test_fakes_made_from_other_images_are_refused(coloured: Path, tmp_path: Path):
+    with pytest.raises(MismatchError, match="other training images"):
+        finish(run(coloured, tmp_path / "model", fakes=pool(coloured, "another digest")))
+
+
+def test_fakes_change_the_weights_but_not_the_running_statistics_of_a_step(coloured: Path, tmp_path: Path):
+    digest = images.content_digest(images.from_folder(coloured))
+    for index in range(6):
+        paint(tmp_path / "fakes" / f"{index}.png", (128, 128, 128), seed=index)
+    plain, _ = finish(run(coloured, tmp_path / "plain"))
+    regular, _ = finish(run(coloured, tmp_path / "regular", fakes=pool(tmp_path / "fakes", digest)))
+    assert regular.digests[bundle.WEIGHTS] != plain.digests[bundle.WEIGHTS]
+    assert regular.fakes == {"generator": "noise"}
+
+
+def test_one_class_is_refused(tmp_path: Path):
+    for index in range(4):
+        paint(tmp_path / "one" / "red" / f"{index}.png", COLOURS["red"], index)
+    with pytest.raises(InputError, match="two classes"):
+        finish(run(tmp_path / "one", tmp_path / "model"))
+
+
+def test_images_without_labels_are_refused(tmp_path: Path):
+    for index in range(4):
+        paint(tmp_path / "flat" / f"{index}.png", COLOURS["red"], index)
+    with pytest.raises(InputError, match="no labels"):
+        finish(run(tmp_path / "flat", tmp_path / "model"))
+
+
+def test_fewer_images_than_a_batch_train_all_the_same(tmp_path: Path):
+    for name, colour in COLOURS.items():
+        for index in range(2):
+            paint(tmp_path / "few" / name / f"{index}.png", colour, index)
+    done, _ = finish(run(tmp_path / "few", tmp_path / "model"))
+    assert done.metrics["training_images"] == 6
+    assert done.metrics["validation_map_at_all"] is None
+
+
+def test_a_broken_image_is_left_out_and_named(coloured: Path, tmp_path: Path):
+    (coloured / "red" / "00.png").write_bytes(b"no image")
+    done, skipped = finish(run(coloured, tmp_path / "model"))
+    assert [item.path for item in skipped] == [b"red/00.png"]
+    assert done.metrics["training_images"] + done.metrics["validation_images"] == 35
+
+
+def test_rows_of_a_csv_marked_val_are_the_validation_split(coloured: Path, tmp_path: Path):
+    rows = ["path,label,split"]
+    rows += [f"{c}/{i:02}.png,{c},{'val' if i < 2 else 'train'}" for c in COLOURS for i in range(12)]
+    (coloured / "list.csv").write_text("\n".join(rows))
+    collection = images.from_csv(coloured / "list.csv")
+    done, _ = finish(trainer.train(collection, "csv", settings(), tmp_path / "model", fakes=None, device=CPU))
+    assert done.metrics["validation_images"] == 6
+
+
+def test_images_with_several_labels_train(coloured: Path, tmp_path: Path):
+    rows = ["path,label,label"]
+    rows += [f"{c}/{i:02}.png,{c},{'even' if i % 2 else ''}" for c in COLOURS for i in range(12)]
+    (coloured / "list.csv").write_text("\n".join(rows))
+    collection = images.from_csv(coloured / "list.csv")
+    done, _ = finish(trainer.train(collection, "csv", settings(), tmp_path / "model", fakes=None, device=CPU))
+    assert done.class_names == ("blue", "even", "green", "red")
+
+
+@pytest.mark.parametrize(("name", "value"), [("bits", 0), ("bits", 2000), ("epochs", 0), ("entropy", "nonsense")])
+def test_settings_out_of_range_are_refused(name: str, value: object):
+    with pytest.raises(UsageError):
+        settings(**{name: value})

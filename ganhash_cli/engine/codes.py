@@ -1,0 +1,208 @@
+"""codes.h5: written whole, checked before anything is read, its codes mapped into memory, the rest on demand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganhash_cli.engine import bits, codes_format, files
+from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
+from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
+from ganhash_cli.errors import CorruptError, InputError
+
+_MAX_FILE_BYTES = 64 << 30
+_CHUNK_BYTES = 256 << 10
+_BLOCK = 1 << 20  # offsets looked at in one go
+_AGAIN = "make it anew with `ganhash encode folder/ --overwrite`"
+
+
+class StoredCodes:
+    """An opened, checked codes file: its `header` and the mapped `codes` (N, W); the rest is read on demand."""
+
+    def __init__(self, path: Path, stream: IO[bytes], file: h5py.File) -> None:
+        self.path = path
+        self.file_bytes = stream.seek(0, 2)
+        self._file = file
+        check(file, COLUMNS, self.file_bytes)
+        check_attributes(file, codes_format.attributes(file))
+        self.header = _read_header(file)
+        self._check_shapes()
+        self.codes: bits.Codes = _mapped(stream, file["codes"])
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether images have labels."""
+        return "labels" in self._file
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Read a whole column, such as `size` or `confidence`, (N,)."""
+        return self._read(name, 0, len(self._file[name]))
+
+    def path_of(self, row: int) -> bytes:
+        """Return the path of a row, relative to the root."""
+        start, end = self._read("path_offsets", row, row + 2).tolist()
+        return self._inside(self._read("path_bytes", start, end).tobytes())
+
+    def paths(self) -> list[bytes]:
+        """Return the paths of all rows."""
+        offsets, blob = self.column("path_offsets").tolist(), self.column("path_bytes").tobytes()
+        return [self._inside(blob[a:b]) for a, b in pairwise(offsets)]
+
+    def labels_of(self, row: int) -> tuple[str, ...]:
+        """Return the names of a row's labels."""
+        if not self.labelled:
+            return ()
+        start, end = row, row + 1
+        if "label_offsets" in self._file:
+            start, end = self._read("label_offsets", row, row + 2).tolist()
+        numbers = [number for number in self._read("labels", start, end).tolist() if number != -1]
+        if not all(0 <= number < len(self.header.class_names) for number in numbers):
+            raise CorruptError(f"{self.path} is damaged: a label of row {row} is out of range", _AGAIN)
+        return tuple(self.header.class_names[number] for number in numbers)
+
+    def _read(self, name: str, start: int, end: int) -> NDArray[Any]:
+        with _damage(self.path):
+            data: NDArray[Any] = self._file[name][start:end]
+        return data
+
+    def _inside(self, path: bytes) -> bytes:
+        """Refuse a stored path that leads out of the root."""
+        if not path or path.startswith(b"/") or b"\0" in path or b".." in path.split(b"/"):
+            raise CorruptError(f"{self.path} is unsafe: it names {path!r}, outside its root", _AGAIN)
+        return path
+
+    def _check_shapes(self) -> None:
+        lengths = {name: len(self._file[name]) for name in self._file}
+        count, width = self._file["codes"].shape
+        if width != bits.width(self.header.bits):
+            raise CorruptError(f"codes of {self.header.bits} bits cannot be {width} bytes wide")
+        multiple = "label_offsets" in lengths
+        for name in ("size", "mtime_ns", "confidence", *(["labels"] if self.labelled and not multiple else [])):
+            if lengths[name] != count:
+                raise CorruptError(f"there are {count} codes, but {lengths[name]} of {name}")
+        _check_offsets(self._file["path_offsets"], count, lengths["path_bytes"])
+        if multiple and not self.labelled:
+            raise CorruptError("labels is missing")
+        if multiple:
+            _check_offsets(self._file["label_offsets"], count, lengths["labels"])
+
+
+@contextmanager
+def open_codes(path: Path) -> Iterator[StoredCodes]:
+    """Open and check a codes file; it is held by its descriptor, so that replacing it meanwhile does no harm.
+
+    Raises `InputError` where there is none and `CorruptError` where it is damaged or unsafe.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist", hint=f"make it with `ganhash encode folder/ -o {path}`")
+    if not path.is_file():
+        raise CorruptError(f"{path} is not a regular file", hint="name another place with -o or --codes")
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    with stream:
+        with _damage(path):
+            if stream.seek(0, 2) > _MAX_FILE_BYTES:
+                raise CorruptError(f"it is larger than {_MAX_FILE_BYTES >> 30} GiB")
+            file = h5py.File(stream, "r", locking=False)
+        with file:
+            with _damage(path):
+                stored = StoredCodes(path, stream, file)
+            yield stored
+
+
+def write(path: Path, header: Header, rows: Rows) -> None:
+    """Write a codes file atomically; equal content gives equal bytes.
+
+    HDF5 builds it in memory: on a full disk it would crash, or leave rows of zeros that look sound.
+    """
+    columns, facts = codes_format.pack(header, rows)
+    aligned = {"alignment_threshold": 1, "alignment_interval": 4096}
+    with h5py.File(path.name, "w", driver="core", backing_store=False, **aligned) as file:
+        for name, data in columns.items():
+            file.create_dataset(name, data=data, track_times=False, **_layout(name, data))
+        for name, value in facts.items():
+            file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
+        file.flush()
+        image = file.id.get_file_image()
+    with files.atomic_write(path) as stream:
+        stream.write(image)
+
+
+def verify(path: Path) -> None:
+    """Read a whole codes file and compare it with its SHA-256 digests; `CorruptError` names what differs."""
+    with open_codes(path) as stored:
+        facts = dict(stored._file.attrs)
+        for name in stored._file:
+            data = stored.codes if name == "codes" else stored.column(name)
+            if codes_format.digest(data) != facts[f"sha256_{name}"]:
+                raise CorruptError(f"{path} is damaged: the checksum of {name} is wrong", _AGAIN)
+        stored.paths()
+
+
+def _layout(name: str, data: NDArray[Any]) -> dict[str, Any]:
+    if COLUMNS[name].mapped or not data.size:
+        return {}
+    chunk = (min(len(data), _CHUNK_BYTES // data.itemsize),)
+    return {"chunks": chunk, "shuffle": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+
+
+def _read_header(file: h5py.File) -> Header:
+    facts = {name: file.attrs[name] for name in codes_format.attributes(file)}
+    if (facts["format"], facts["schema"]) != (codes_format.FORMAT, codes_format.SCHEMA):
+        raise CorruptError(f"it has the format {facts['format'].decode()} {facts['schema']}")
+    if facts.pop("sha256") != codes_format.seal(facts):
+        raise CorruptError("the checksum of its header is wrong")
+    names = json.loads(file["class_names"][:].tobytes()) if "class_names" in file else []
+    return Header(
+        bits=int(facts["bits"]),
+        fingerprint=facts["fingerprint"].decode(),
+        root=bytes(facts["root"]),
+        side=int(facts["side"]),
+        trained_on=facts["trained_on"].decode(errors="surrogateescape"),
+        class_names=tuple(map(str, names)),
+    )
+
+
+def _check_offsets(dataset: h5py.Dataset, count: int, end: int) -> None:
+    """Refuse offsets that do not rise from 0 to `end` in `count` steps."""
+    name = dataset.name.strip("/")
+    if len(dataset) != count + 1:
+        raise CorruptError(f"there are {count} codes, but {len(dataset)} of {name}")
+    before = 0
+    for start in range(0, count + 1, _BLOCK):
+        block = dataset[start : start + _BLOCK]
+        if (not start and block[0]) or block[0] < before or (block[1:] < block[:-1]).any():
+            raise CorruptError(f"{name} does not rise from 0")
+        before = int(block[-1])
+    if before != end:
+        raise CorruptError(f"{name} ends at {before}, not at {end}")
+
+
+def _mapped(stream: IO[bytes], dataset: h5py.Dataset) -> bits.Codes:
+    if not dataset.size:
+        return np.empty(dataset.shape, np.uint8)
+    mapped = np.memmap(stream, np.uint8, "r", offset=dataset.id.get_offset(), shape=dataset.shape)
+    return np.asarray(mapped)
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Turn whatever reading a damaged file raises into a `CorruptError` that names it."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # h5py raises OSError, RuntimeError, KeyError, ValueError and more on bad data
+        raise CorruptError(f"{path} is not a sound codes file: {error}", _AGAIN) from error

@@ -1,0 +1,140 @@
+"""What a codes file holds: its columns and attributes, and how images become them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganhash_cli.engine.bits import Codes
+
+FORMAT = b"ganhash-codes"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one dataset must be; a `mapped` one lies in one uncompressed piece."""
+
+    dtype: str
+    rank: int = 1
+    required: bool = True
+    mapped: bool = False
+
+
+COLUMNS = {
+    "codes": Column("u1", rank=2, mapped=True),
+    "path_bytes": Column("u1"),
+    "path_offsets": Column("<u8"),
+    "size": Column("<u8"),
+    "mtime_ns": Column("<i8"),
+    "confidence": Column("u1"),
+    "labels": Column("<i4", required=False),
+    "label_offsets": Column("<u8", required=False),
+    "class_names": Column("u1", required=False),
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What all codes of a file have in common; paths are relative to `root`, `side` is in pixels."""
+
+    bits: int
+    fingerprint: str
+    root: bytes
+    side: int
+    trained_on: str
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N images: (N, W) packed codes, their paths, what tells whether a file has changed, and their labels.
+
+    `confidence` is 255 tanh(|z| / 2) of the logit z nearest to zero: 0 where that bit was undecided.
+    """
+
+    codes: Codes
+    paths: Sequence[bytes]
+    size: NDArray[np.uint64]
+    mtime_ns: NDArray[np.int64]
+    confidence: NDArray[np.uint8]
+    labels: Sequence[tuple[int, ...]] | None = None
+
+
+def attributes(columns: Iterable[str]) -> dict[str, type]:
+    """Return the attributes of a file with these columns: each a text (`bytes`) or a number (`int`)."""
+    return {
+        **dict.fromkeys(("schema", "bits", "side"), int),
+        **dict.fromkeys(("format", "fingerprint", "root", "trained_on", "sha256"), bytes),
+        **{f"sha256_{name}": bytes for name in columns},
+    }
+
+
+def pack(header: Header, rows: Rows) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the columns and the attributes of a file."""
+    packed = {"codes": rows.codes, **_pack_paths(rows.paths)}
+    packed |= {"size": rows.size, "mtime_ns": rows.mtime_ns, "confidence": rows.confidence}
+    if rows.labels is not None:
+        packed |= _pack_labels(rows.labels)
+        packed["class_names"] = np.frombuffer(json.dumps(header.class_names).encode(), np.uint8)
+    columns = {name: data.astype(COLUMNS[name].dtype, copy=False) for name, data in packed.items()}
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "bits": header.bits,
+        "side": header.side,
+        "fingerprint": header.fingerprint.encode(),
+        "root": header.root,
+        "trained_on": header.trained_on.encode(errors="surrogateescape"),
+        **{f"sha256_{name}": digest(data) for name, data in columns.items()},
+    }
+    return columns, {**facts, "sha256": seal(facts)}
+
+
+def digest(data: NDArray[Any]) -> bytes:
+    """Return the SHA-256 of an array's bytes in hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(data).data).hexdigest().encode()
+
+
+def seal(facts: dict[str, Any]) -> bytes:
+    """Return the SHA-256 over all other attributes, which is the attribute `sha256`."""
+    plain = {name: value.decode("latin-1") if isinstance(value, bytes) else int(value) for name, value in facts.items()}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest().encode()
+
+
+def path_record(path: bytes, key: str = "path") -> dict[str, str]:
+    r"""Return a path for JSON; its exact bytes stand beside it in base64 where they are not UTF-8.
+
+    >>> path_record(b"a.png"), path_record(b"\xff")["path_b64"]
+    ({'path': 'a.png'}, '/w==')
+    """
+    try:
+        return {key: path.decode()}
+    except UnicodeDecodeError:
+        return {key: path.decode(errors="replace"), f"{key}_b64": base64.b64encode(path).decode()}
+
+
+def _pack_paths(paths: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    blob = np.frombuffer(b"".join(paths), np.uint8)
+    return {"path_bytes": blob, "path_offsets": _offsets([len(path) for path in paths])}
+
+
+def _pack_labels(labels: Sequence[tuple[int, ...]]) -> dict[str, NDArray[Any]]:
+    """Lay out one label an image, -1 for none, or where an image has several all of them behind offsets."""
+    if all(len(numbers) < 2 for numbers in labels):
+        return {"labels": np.array([numbers[0] if numbers else -1 for numbers in labels], np.int32)}
+    flat = np.array([number for numbers in labels for number in numbers], np.int32)
+    return {"labels": flat, "label_offsets": _offsets([len(numbers) for numbers in labels])}
+
+
+def _offsets(lengths: list[int]) -> NDArray[np.uint64]:
+    offsets = np.zeros(len(lengths) + 1, np.uint64)
+    np.cumsum(lengths, out=offsets[1:], dtype=np.uint64)
+    return offsets

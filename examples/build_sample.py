@@ -55,9 +55,7 @@ def read(folder: Path, name: str) -> tuple[Bytes, Bytes]:
     """Read one pair of IDX files: (N, 28, 28) images and (N,) class numbers."""
     images = gzip.decompress((folder / f"{name}-images-idx3-ubyte.gz").read_bytes())
     labels = gzip.decompress((folder / f"{name}-labels-idx1-ubyte.gz").read_bytes())
-    return np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28), np.frombuffer(
-        labels, np.uint8, offset=8
-    )
+    return np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28), np.frombuffer(labels, np.uint8, offset=8)
 
 
 def draw(images: Bytes, labels: Bytes, number: int, count: int, seen: set[bytes]) -> Iterator[Bytes]:

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from stranger import install
 from typer.testing import CliRunner, Result
 
 from ganhash_cli.commands.plugins import plugins
 from ganhash_cli.errors import PluginError, UsageError
+from stranger import install
 
 CODE = '''
 class Plugin:

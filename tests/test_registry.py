@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from stranger import install
 
 from ganhash_cli.errors import InputError, PluginError, StorageError, UsageError
 from ganhash_cli.plugin.registry import Identity, build, find, identify, plugins
+from stranger import install
 
 GOOD = """
 class Plugin:
@@ -25,9 +25,7 @@ def raising(statement: str) -> str:
     return f"def Plugin(*, width: int = 8):\n    {statement}\n"
 
 
-def test_a_package_on_the_path_is_listed_with_its_owner(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_on_the_path_is_listed_with_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "stranger", GOOD)
     listed = {plugin.name: (plugin.package, plugin.version) for plugin in plugins("backbone")}
     assert listed["odd"] == ("stranger", "1.2")
@@ -75,9 +73,7 @@ def test_a_plugin_that_fails_to_import_fails_its_own_use_and_names_its_package(
         find("backbone", "odd").load()
 
 
-def test_ctrl_c_during_an_import_is_no_fault_of_the_plugin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_during_an_import_is_no_fault_of_the_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "stranger", "raise KeyboardInterrupt")
     with pytest.raises(KeyboardInterrupt):
         find("backbone", "odd").load()
@@ -109,18 +105,14 @@ def test_ganhash_plugins_hides_other_packages_but_not_the_built_ins(
     assert {plugin.package for plugin in plugins("backbone")} == {"ganhash"}
 
 
-def test_ganhash_plugins_settles_which_of_two_owners_is_meant(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ganhash_plugins_settles_which_of_two_owners_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "stranger", GOOD)
     install(tmp_path, monkeypatch, "another-one", GOOD)
     monkeypatch.setenv("GANHASH_PLUGINS", "x, Another_One")
     assert find("backbone", "odd").package == "another-one"
 
 
-def test_identify_fills_in_defaults_and_names_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_identify_fills_in_defaults_and_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "stranger", raising("pass"))
     assert identify("backbone", "odd", {}) == identity(width=8)
 
@@ -157,26 +149,20 @@ def test_a_value_that_the_constructor_refuses_is_a_usage_error(
         build(identity(width=3))
 
 
-def test_an_os_error_of_the_constructor_is_an_input_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_os_error_of_the_constructor_is_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "stranger", raising("open('/nowhere/weights')"))
     with pytest.raises(InputError, match="No such file or directory: '/nowhere/weights'"):
         build(identity())
 
 
-def test_an_os_error_of_two_texts_is_a_message_and_a_hint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_os_error_of_two_texts_is_a_message_and_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "stranger", raising("raise OSError('no weights', 'use others')"))
     with pytest.raises(InputError) as raised:
         build(identity())
     assert (raised.value.message, raised.value.hint) == ("backbone 'odd': no weights", "use others")
 
 
-def test_any_other_fault_of_the_constructor_is_the_plugins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_other_fault_of_the_constructor_is_the_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "stranger", raising("{}['key']"))
     with pytest.raises(PluginError, match="'odd' of package stranger failed: KeyError: 'key'"):
         build(identity())

@@ -28,8 +28,7 @@ def images(written: Path) -> list[Image.Image]:
 def test_the_parts_hold_100_50_and_10_images_of_each_of_10_classes(written: Path) -> None:
     counts = Counter(tuple(file.relative_to(written).parts[:2]) for file in written.rglob("*.png"))
     by_part = {
-        part: [count for (name, _), count in counts.items() if name == part]
-        for part in ("train", "database", "query")
+        part: [count for (name, _), count in counts.items() if name == part] for part in ("train", "database", "query")
     }
     assert by_part == {"train": [100] * 10, "database": [50] * 10, "query": [10] * 10}
 

@@ -23,17 +23,13 @@ def list_plugins(json: Json = False) -> None:
         for plugin in found:
             console.emit(_facts(plugin))
         return
-    console.table(
-        ["kind", "name", "package", "version"], [[*map(console.safe, _facts(p).values())] for p in found]
-    )
+    console.table(["kind", "name", "package", "version"], [[*map(console.safe, _facts(p).values())] for p in found])
 
 
 @plugins.command("show")
 def show_plugin(
     kind: Annotated[str, typer.Argument(help="backbone or generator", show_default=False)],
-    name: Annotated[
-        str, typer.Argument(help="Its name, as `ganhash plugins list` shows it.", show_default=False)
-    ],
+    name: Annotated[str, typer.Argument(help="Its name, as `ganhash plugins list` shows it.", show_default=False)],
     json: Json = False,
 ) -> None:
     """Show what a plugin is and which options it takes."""
@@ -48,16 +44,12 @@ def show_plugin(
     console.say(console.safe("{kind} {name}, from {package} {version}".format(**facts)))
     console.say(console.safe(summary))
     flag = "-B" if plugin.kind == "backbone" else "-G"
-    console.table(
-        ["option", "type", "default"], [[f"{flag} {o.name}", _type(o), str(o.default)] for o in options]
-    )
+    console.table(["option", "type", "default"], [[f"{flag} {o.name}", _type(o), str(o.default)] for o in options])
 
 
 def _kind(text: str) -> Kind:
     if text not in KINDS:
-        raise UsageError(
-            f"no kind of plugin named {text!r}", hint=f"it is one of {', '.join(get_args(Kind))}"
-        )
+        raise UsageError(f"no kind of plugin named {text!r}", hint=f"it is one of {', '.join(get_args(Kind))}")
     return text
 
 

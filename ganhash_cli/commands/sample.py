@@ -20,7 +20,5 @@ def sample(
     if json:
         console.emit({"folder": str(folder), "images": count, "parts": ["train", "database", "query"]})
         return
-    console.say(
-        f"wrote {count} images to {console.safe(str(folder))}: train/, database/ and query/, 10 classes each"
-    )
+    console.say(f"wrote {count} images to {console.safe(str(folder))}: train/, database/ and query/, 10 classes each")
     console.note(f"next: ganhash train {console.safe(str(folder / 'train'))}")

@@ -42,9 +42,7 @@ class Option:
             except (ValueError, KeyError):
                 continue
         wanted = " or ".join(kind.__name__ for kind in self.types if kind is not type(None))
-        raise UsageError(
-            f"option {self.name}={text}: expected {wanted}", hint=f"the default is {self.default}"
-        )
+        raise UsageError(f"option {self.name}={text}: expected {wanted}", hint=f"the default is {self.default}")
 
 
 def options_of(factory: Callable[..., Any]) -> tuple[Option, ...]:
@@ -65,9 +63,7 @@ def options_of(factory: Callable[..., Any]) -> tuple[Option, ...]:
         union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
         kinds = typing.get_args(hint) if union else (hint,)
         if not {*kinds} <= _PLAIN:
-            raise PluginError(
-                f"plugin {factory.__name__}: option {parameter.name} is no plain type but {hint}"
-            )
+            raise PluginError(f"plugin {factory.__name__}: option {parameter.name} is no plain type but {hint}")
         found.append(Option(parameter.name, kinds, parameter.default))
     return tuple(found)
 
@@ -87,10 +83,7 @@ def parse_options(factory: Callable[..., Any], given: Mapping[str, str], owner: 
                 f"{owner} has no option {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
                 hint=f"its options: {', '.join(options) or 'none'}",
             )
-    return {
-        name: option.parse(given[name]) if name in given else option.default
-        for name, option in options.items()
-    }
+    return {name: option.parse(given[name]) if name in given else option.default for name, option in options.items()}
 
 
 def split_pairs(pairs: list[str], flag: str) -> dict[str, str]:

@@ -42,9 +42,7 @@ class Plugin:
                 hint=f"reinstall or remove it: pip install --force-reinstall {self.package}",
             ) from error
         if not callable(factory):
-            raise PluginError(
-                f"{self.kind} {self.name!r} of package {self.package} is not a class or function"
-            )
+            raise PluginError(f"{self.kind} {self.name!r} of package {self.package} is not a class or function")
         loaded: Callable[..., Any] = factory
         return loaded
 

@@ -1,0 +1,217 @@
+"""Images → codes.h5: only new and changed files are encoded, and a stopped run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganhash_cli.engine import codes, files, images
+from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.codes_format import Header, path_record
+from ganhash_cli.engine.draft import Draft
+from ganhash_cli.engine.images import Collection, Entry, Skipped, Undecodable
+from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.segments import SIZE, Segments, same_making
+from ganhash_cli.errors import CorruptError, MismatchError, UsageError
+
+BATCH = 32
+_TRIES = 3  # to read a file that changes while it is read
+
+Square = NDArray[np.uint8]
+
+
+class Hasher(Protocol):
+    """What turns (N, side, side, 3) RGB bytes into (N, bits) logits: `runtime.Runtime`, or a stand-in."""
+
+    def logits(self, images: Square, /) -> NDArray[np.float32]:
+        """Return one row of logits an image."""
+        ...
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    """What an encode did: found = encoded + kept + skipped; `dropped` rows are those of files that are gone."""
+
+    out: Path
+    bits: int
+    encoded: int
+    kept: int
+    dropped: int
+    distinct: int
+    seconds: float
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def images(self) -> int:
+        """The images that have a code."""
+        return self.encoded + self.kept
+
+    @property
+    def found(self) -> int:
+        """The images that were looked at."""
+        return self.images + len(self.skipped)
+
+
+def encode(
+    bundle: Bundle,
+    collection: Collection,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    strict: bool = False,
+    runtime: Hasher | None = None,
+) -> Work[EncodeReport]:
+    """Write the codes of a collection to `out`, its rows in the byte order of the paths.
+
+    Codes of unchanged files are kept from `out` and from a stopped run. Raises `UsageError` where `out` holds
+    another root, `MismatchError` where it holds codes of another model, `InputError` where no image is usable.
+    """
+    started = time.monotonic()
+    refused = [images.refuse(bad.path, bad.reason, strict=strict) for bad in collection.skipped]
+    class_names = collection.class_names if collection.labelled else ()
+    header = Header(bundle.bits, bundle.fingerprint, collection.root, bundle.side, bundle.source, class_names)
+    with files.lock(out):
+        draft, segments = Draft(header, collection), Segments(out)
+        before = [] if overwrite or not out.exists() else _adopt_output(out, draft)
+        segments.adopt_into(draft)
+        kept = int(draft.done.sum())
+        missing = np.flatnonzero(~draft.done).tolist()
+        if missing:
+            hasher = runtime or _open_runtime(bundle)
+            refused += yield from _encode_rows(missing, hasher, collection, draft, segments, strict)
+        if not draft.done.any():
+            raise images.nothing_usable(collection, refused)
+        rows = draft.rows(np.flatnonzero(draft.done).tolist(), labelled=collection.labelled)
+        codes.write(out, header, rows)
+        _list_skipped(out, refused)
+        segments.remove()
+    return EncodeReport(
+        out=out,
+        bits=bundle.bits,
+        encoded=len(rows.paths) - kept,
+        kept=kept,
+        dropped=sum(not draft.knows(path) for path in before),
+        distinct=len(np.unique(rows.codes.view(np.dtype((np.void, rows.codes.shape[1]))))),
+        seconds=time.monotonic() - started,
+        skipped=tuple(refused),
+    )
+
+
+def skipped_list(out: Path) -> Path:
+    """Return the file beside `out` that lists what was skipped."""
+    return out.with_name(f"{out.name}.skipped.jsonl")
+
+
+def _open_runtime(bundle: Bundle) -> Hasher:
+    from ganhash_cli.engine.runtime import open_runtime  # not needed, nor loaded, where all codes are known
+
+    return open_runtime(bundle)
+
+
+def _adopt_output(out: Path, draft: Draft) -> list[bytes]:
+    """Take over what `out` holds already, and return its paths; refuse an output of something else."""
+    with codes.open_codes(out) as stored:
+        if stored.header.root != draft.header.root:
+            raise UsageError(
+                f"{out} holds the codes of {os.fsdecode(stored.header.root)}, not of {os.fsdecode(draft.header.root)}",
+                hint="write to another file with -o, or replace this one with --overwrite",
+            )
+        if not same_making(stored.header, draft.header):
+            raise MismatchError(f"{out} holds codes of another model", hint="replace them with --overwrite, or use -o")
+        draft.adopt(stored)
+        return stored.paths()
+
+
+def _encode_rows(
+    missing: list[int],
+    hasher: Hasher,
+    collection: Collection,
+    draft: Draft,
+    segments: Segments,
+    strict: bool,
+) -> Work[list[Skipped]]:
+    """Encode the missing rows of the draft, saving them by segments; return what could not be."""
+    side, started = draft.header.side, time.monotonic()
+    squares = images.squares((collection.file(draft.entries[row]) for row in missing), side)
+    skipped: list[Skipped] = []
+    unsaved: list[int] = []
+    try:
+        for start in range(0, len(missing), BATCH):
+            part = missing[start : start + BATCH]
+            rows, entries, good = [], [], []
+            for row, decoded in zip(part, islice(squares, len(part)), strict=True):
+                entry, square = _settle(collection, draft.entries[row], decoded, side)
+                if isinstance(square, Undecodable):
+                    skipped.append(images.refuse(entry.path, str(square), strict=strict))
+                    continue
+                rows.append(row)
+                entries.append(entry)
+                good.append(square)
+            if good:
+                draft.fill(rows, entries, _logits(hasher, good, side))
+                unsaved += rows
+            if len(unsaved) >= SIZE:
+                segments.add(draft, unsaved)
+                unsaved = []
+            done = start + len(part)
+            rate = done / (time.monotonic() - started)
+            yield Progress("encoding", done, len(missing), {"images/s": rate}, "images")
+    finally:
+        segments.add(draft, unsaved)
+    return skipped
+
+
+def _settle(
+    collection: Collection, entry: Entry, square: Square | Undecodable, side: int
+) -> tuple[Entry, Square | Undecodable]:
+    """Make sure that what was decoded is the file as `entry` describes it; read it again where it has changed.
+
+    The entry is older than the pixels, so a file that still looks like it has not changed in between.
+    """
+    for _ in range(_TRIES):
+        try:
+            status = os.stat(collection.file(entry))
+        except OSError as error:
+            return entry, Undecodable(error.strerror or str(error))
+        now = replace(entry, size=status.st_size, mtime_ns=status.st_mtime_ns)
+        if now == entry:
+            return entry, square
+        entry = now
+        try:
+            square = images.square(collection.file(entry), side)
+        except Undecodable as reason:
+            square = reason
+    return entry, Undecodable("changed while it was read")
+
+
+def _logits(hasher: Hasher, squares: list[Square], side: int) -> NDArray[np.float32]:
+    """Return the logits of up to a batch, always computed as a whole one.
+
+    The kernels that are chosen may depend on the size of a batch; so a code never depends on its neighbours.
+    """
+    batch = np.zeros((BATCH, side, side, 3), np.uint8)
+    batch[: len(squares)] = squares
+    logits = hasher.logits(batch)[: len(squares)]
+    if not np.isfinite(logits).all():
+        raise CorruptError("the model computes numbers that are not finite", hint="train it again")
+    return logits
+
+
+def _list_skipped(out: Path, skipped: list[Skipped]) -> None:
+    """Write what was skipped, one JSON object a line; remove the list of an earlier run where nothing was."""
+    path = skipped_list(out)
+    if not skipped:
+        path.unlink(missing_ok=True)
+        return
+    with files.atomic_write(path) as stream:
+        for bad in sorted(skipped, key=lambda bad: bad.path):
+            record = {**path_record(bad.path), "reason": bad.reason}
+            stream.write(json.dumps(record, ensure_ascii=False).encode(errors="replace") + b"\n")

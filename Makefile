@@ -12,7 +12,7 @@ help: ## list the targets
 
 demo: $(VENV)/plain ## generate, train, encode and query in build/demo, on the bundled sample
 	@rm -rf build/demo && mkdir -p build/demo
-	@cd build/demo && PATH="$(abspath $(BIN)):$$PATH" sh ../../examples/quickstart.sh
+	@export PATH="$$(cd $(BIN) && pwd):$$PATH"; cd build/demo && sh ../../examples/quickstart.sh
 
 test: $(VENV)/dev ## format check, lint, strict types and all tests but the slow ones
 	$(BIN)/ruff format --check .

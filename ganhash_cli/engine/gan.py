@@ -1,0 +1,216 @@
+"""Trains a generator on images, against its critic or by its own loss; resumes to the same weights.
+
+Every step seeds itself from the run's seed and its number, so a checkpoint needs no generator's state.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganhash_cli.engine import checkpoint, devices, diffaugment
+from ganhash_cli.engine.adversarial import OBJECTIVES, Objective, gradient_penalty
+from ganhash_cli.engine.generator import GenerateSettings, contract
+from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.seeds import derive
+from ganhash_cli.errors import Interrupted, UsageError
+
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training images as (N, C, S, S) bytes, and their (N,) class numbers, or None without classes."""
+
+    images: Tensor
+    labels: Tensor | None
+
+    def batch(self, count: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
+        """Draw `count` images with replacement, as numbers in [-1, 1], with their classes."""
+        chosen = torch.randint(0, len(self.images), (count,))
+        images = self.images[chosen].to(device, torch.float32) / 127.5 - 1
+        labels = None if self.labels is None else self.labels[chosen].to(device)
+        return images.contiguous(memory_format=torch.channels_last), labels
+
+
+def train(
+    network: nn.Module, data: Data, settings: GenerateSettings, checkpoints: Path, device: torch.device
+) -> Work[nn.Module]:
+    """Train for `settings.steps` or `.minutes` and return the moving average of the weights, in eval mode.
+
+    State is saved in `checkpoints` every half minute and at the end, and taken up from there.
+    """
+    state = _start(network, settings, device)
+    _resume(state, checkpoints)
+    total = float(settings.steps or 60 * (settings.minutes or 0))
+    saved = last = time.monotonic()
+    try:
+        while (done := state.step if settings.steps else state.seconds) < total:
+            torch.manual_seed(derive(settings.seed, "gan", state.step))
+            figures = _step(state, data, settings, device)
+            state.step += 1
+            now = time.monotonic()
+            state.seconds, last = state.seconds + now - last, now
+            if now - saved > CHECKPOINT_SECONDS:
+                _save(state, checkpoints)
+                saved = now
+            done = state.step if settings.steps else min(state.seconds, total)
+            unit = "steps" if settings.steps else "s"
+            yield Progress(f"training {settings.generator.name}", done, total, figures, unit)
+    except Interrupted:
+        _save(state, checkpoints)
+        raise
+    _save(state, checkpoints)
+    return state.average
+
+
+@dataclass
+class _State:
+    """What changes while training; everything a checkpoint must hold."""
+
+    network: nn.Module
+    average: nn.Module
+    critic: nn.Module | None
+    optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    step: int = 0
+    seconds: float = 0.0
+
+    def modules(self) -> dict[str, nn.Module]:
+        found = {"network": self.network, "average": self.average}
+        return found if self.critic is None else {**found, "critic": self.critic}
+
+
+def _start(network: nn.Module, settings: GenerateSettings, device: torch.device) -> _State:
+    torch.manual_seed(derive(settings.seed, "critic"))
+    critic = network.critic() if hasattr(network, "critic") else None  # type: ignore[operator]
+    state = _State(network, copy.deepcopy(network), critic)
+    rates = {"network": settings.learning_rate, "critic": settings.critic_learning_rate}
+    for name, module in state.modules().items():
+        module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if name in rates:
+            betas = (0.0, 0.9) if critic is not None else (0.9, 0.999)
+            state.optimisers[name] = torch.optim.Adam(module.parameters(), rates[name], betas)
+    state.network.train()
+    state.average.eval().requires_grad_(False)
+    return state
+
+
+def _step(state: _State, data: Data, settings: GenerateSettings, device: torch.device) -> dict[str, float]:
+    """Move critic and generator once, or a self-trained generator alone, and then the average."""
+    if state.critic is None:
+        figures = {"loss": _self_trained(state, data, settings, device)}
+    else:
+        objective = OBJECTIVES[str(state.network.objective)]
+        for _ in range(objective.critic_steps):
+            critic_loss = _move_critic(state, state.critic, objective, data, settings, device)
+        generator_loss = _move_generator(state, state.critic, objective, data, settings, device)
+        figures = {"critic": critic_loss, "generator": generator_loss}
+    if not all(math.isfinite(value) for value in figures.values()):
+        raise UsageError(
+            f"training of {settings.generator.name} diverged at step {state.step}",
+            hint="start again with --overwrite and a smaller --learning-rate",
+        )
+    _follow(state, settings.ema_decay)
+    return figures
+
+
+def _move_critic(
+    state: _State,
+    critic: nn.Module,
+    objective: Objective,
+    data: Data,
+    settings: GenerateSettings,
+    device: torch.device,
+) -> float:
+    real, labels = _real(state, data, settings, device)
+    with devices.autocast(device, settings.precision):
+        with torch.no_grad():
+            fake = state.network(_noise(state, len(real), device), labels)
+        policy = settings.augment or ""
+        real, fake = diffaugment.augment(real, policy), diffaugment.augment(fake.float(), policy)
+        loss = objective.critic_loss(critic(real, labels).float(), critic(fake, labels).float())
+        if objective.penalty:
+            loss = loss + objective.penalty * gradient_penalty(critic, real, fake, labels)
+    return _descend(loss, state.optimisers["critic"])
+
+
+def _move_generator(
+    state: _State,
+    critic: nn.Module,
+    objective: Objective,
+    data: Data,
+    settings: GenerateSettings,
+    device: torch.device,
+) -> float:
+    _, labels = _real(state, data, settings, device)
+    critic.requires_grad_(False)
+    with devices.autocast(device, settings.precision):
+        fake = state.network(_noise(state, settings.batch, device), labels)
+        scores = critic(diffaugment.augment(fake.float(), settings.augment or ""), labels)
+        loss = objective.generator_loss(scores.float())
+    moved = _descend(loss, state.optimisers["network"])
+    critic.requires_grad_(True)
+    return moved
+
+
+def _self_trained(state: _State, data: Data, settings: GenerateSettings, device: torch.device) -> float:
+    real, labels = _real(state, data, settings, device)
+    with devices.autocast(device, settings.precision):
+        loss = state.network.training_loss(real, labels)  # type: ignore[operator]
+    return _descend(loss.float(), state.optimisers["network"])
+
+
+def _descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> float:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _real(state: _State, data: Data, settings: GenerateSettings, device: torch.device) -> tuple[Tensor, Tensor | None]:
+    """Draw a batch, with flips where they were asked for; classes only for a generator that takes them."""
+    images, labels = data.batch(settings.batch, device)
+    if settings.flips:
+        flipped = (torch.rand(len(images), 1, 1, 1) < 0.5).to(device)
+        images = torch.where(flipped, images.flip(-1), images)
+    return images, labels if contract(state.network).num_classes is not None else None
+
+
+def _noise(state: _State, count: int, device: torch.device) -> Tensor:
+    return torch.randn(count, contract(state.network).latent_dim).to(device)
+
+
+def _follow(state: _State, decay: float) -> None:
+    """Move the average towards the weights, and its running statistics too; faster in the first steps."""
+    decay = min(decay, (1 + state.step) / (10 + state.step))
+    with torch.no_grad():
+        for kept, new in zip(state.average.state_dict().values(), state.network.state_dict().values(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(new, 1 - decay)
+            else:
+                kept.copy_(new)
+
+
+def _save(state: _State, checkpoints: Path) -> None:
+    record: dict[str, Any] = {name: module.state_dict() for name, module in state.modules().items()}
+    record |= {f"{name} optimiser": optimiser.state_dict() for name, optimiser in state.optimisers.items()}
+    checkpoint.save(checkpoints, state.step, {**record, "seconds": state.seconds})
+
+
+def _resume(state: _State, checkpoints: Path) -> None:
+    found = checkpoint.load_latest(checkpoints)
+    if found is None:
+        return
+    state.step, record = found
+    state.seconds = record["seconds"]
+    for name, module in state.modules().items():
+        module.load_state_dict(record[name])
+    for name, optimiser in state.optimisers.items():
+        optimiser.load_state_dict(record[f"{name} optimiser"])

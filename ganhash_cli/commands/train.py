@@ -40,7 +40,7 @@ def train(
     ] = None,
     bits: Annotated[int, typer.Option(help="Length of the codes.")] = 48,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 15,
-    batch: Annotated[int, typer.Option(help="Real images in a step.")] = 64,
+    batch: Annotated[int, typer.Option(help="Real images in a step.")] = 32,
     size: Annotated[
         int | None,
         typer.Option(
@@ -51,7 +51,7 @@ def train(
     loss: Annotated[Loss, typer.Option(help="What brings similar images together.")] = Loss.triplet,
     margin: Annotated[
         float | None,
-        typer.Option(help="Margin of the triplet loss in bits. Default: bits / 8.", show_default=False),
+        typer.Option(help="Margin of the triplet loss in bits. Default: bits / 16.", show_default=False),
     ] = None,
     entropy: Annotated[Entropy, typer.Option(help="Form of the maximum-entropy loss on fakes.")] = Entropy.uniform,
     entropy_weight: Annotated[float, typer.Option(help="Its weight; 0 turns it off.")] = 0.1,

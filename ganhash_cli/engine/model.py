@@ -14,6 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ganhash_cli.engine import backbones
 
 
+# Logits start with this standard deviation: at 1 the relaxed codes crowd around 0 and triplets learn slowly.
+INITIAL_SCALE = 2.0
+
+
 class HashNet(nn.Module):
     """A backbone, then a linear layer and a batch norm that keeps the bits balanced.
 
@@ -29,6 +33,7 @@ class HashNet(nn.Module):
         self.backbone = backbone
         self.head = nn.Linear(rules.feature_dim, bits, bias=False)
         self.norm = nn.BatchNorm1d(bits)
+        nn.init.constant_(self.norm.weight, INITIAL_SCALE)
         self.register_buffer("mean", torch.tensor(rules.mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(rules.std).view(-1, 1, 1), persistent=False)
 

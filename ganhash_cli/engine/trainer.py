@@ -57,7 +57,7 @@ class TrainSettings:
     backbone: Identity
     bits: int = 48
     epochs: int = 15
-    batch: int = 64
+    batch: int = 32
     size: int | None = None
     loss: str = "triplet"
     margin: float | None = None
@@ -87,8 +87,8 @@ class TrainSettings:
 
     @property
     def margin_bits(self) -> float:
-        """The margin of the triplet loss in bits: an eighth of the code where none is asked for."""
-        return self.bits / 8 if self.margin is None else self.margin
+        """The margin of the triplet loss in bits: a sixteenth of the code where none is asked for."""
+        return self.bits / 16 if self.margin is None else self.margin
 
 
 @dataclass(frozen=True)

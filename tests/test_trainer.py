@@ -13,7 +13,9 @@ from ganhash_cli.engine import bundle, files, images, trainer
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.progress import Work, finish
 from ganhash_cli.engine.runtime import open_runtime
-from ganhash_cli.engine.trainer import FakePool, TrainSettings
+from ganhash_cli.engine.train_settings import TrainSettings
+from ganhash_cli.engine.trainer import FakePool
+from ganhash_cli.engine.training_state import METRICS
 from ganhash_cli.errors import CorruptError, InputError, Interrupted, MismatchError, UsageError
 from ganhash_cli.plugin import registry
 
@@ -67,7 +69,7 @@ def test_onnx_agrees_with_torch_on_the_training_images(trained: Bundle):
 
 
 def test_every_epoch_leaves_a_line_of_figures(trained: Bundle):
-    rows = [json.loads(line) for line in (trained.folder / trainer.METRICS).read_text().splitlines()]
+    rows = [json.loads(line) for line in (trained.folder / METRICS).read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 13))
     assert all("validation_map" in row for row in rows)
 

@@ -73,9 +73,10 @@ def train(
 ) -> None:
     """Train the hashing network. The same command again continues a run that was stopped."""
     from ganhash_cli.engine import backbones, devices, trainer
+    from ganhash_cli.engine.train_settings import TrainSettings
 
     given = options.pairs(backbone_options, "-B")
-    settings = trainer.TrainSettings(
+    settings = TrainSettings(
         backbone=backbones.identify(backbone, given),
         bits=bits,
         epochs=epochs,

@@ -13,7 +13,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganhash_cli.engine import backbones
 
-
 # Logits start with this standard deviation: at 1 the relaxed codes crowd around 0 and triplets learn slowly.
 INITIAL_SCALE = 2.0
 

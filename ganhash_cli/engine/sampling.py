@@ -1,15 +1,33 @@
-"""Which images a training step sees, and which are held out: balanced batches and the validation split, by seed."""
+"""Which images can teach, which are held out, and which a training step sees: all by the run's seed."""
 
 from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_cli.engine import images
+from ganhash_cli.engine.images import Collection, Entry, Pixels
 from ganhash_cli.engine.seeds import derive
+from ganhash_cli.errors import InputError
 
 PER_CLASS = 4  # at least so many images of a class in a batch, so that every anchor has positives
 
 Labels = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Decoded images with their label tables; `fakes` is (F, S, S, 3) or None."""
+
+    training: NDArray[np.uint8]
+    labels: Labels
+    validation: NDArray[np.uint8]
+    validation_labels: Labels
+    fakes: NDArray[np.uint8] | None
 
 
 def label_table(labels: list[tuple[int, ...]], classes: int) -> Labels:
@@ -46,3 +64,32 @@ def draw(labels: Labels, batch: int, seed: int, step: int) -> NDArray[np.int64]:
         members = np.flatnonzero(labels[:, number])
         picked.append(rng.choice(members, each, replace=len(members) < each))
     return np.concatenate(picked)
+
+
+def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> None:
+    """Refuse images that cannot teach a similarity: unlabelled ones, or only one class."""
+    if not collection.entries:
+        raise images.nothing_usable(collection, collection.skipped)
+    if not collection.labelled:
+        raise InputError(
+            f"the images in {os.fsdecode(collection.root)} have no labels, which training needs",
+            hint="put each class into a folder of its own, or name a CSV with path,label",
+        )
+    seen = Counter(label for entry in entries for label in entry.labels)
+    if len([label for label, count in seen.items() if count > 1]) < 2:
+        raise InputError(
+            f"training needs two classes of two images or more, but found {len(seen)} classes"
+            f" in {len(entries)} readable images",
+            hint="add images of another class, each class in its own folder",
+        )
+
+
+def split(pixels: Pixels, classes: int, fakes: NDArray[np.uint8] | None, *, share: float, seed: int) -> TrainingData:
+    """Part the labelled images into training and validation: by the CSV's `val`, else a share of each class."""
+    labels = label_table([entry.labels for entry in pixels.entries], classes)
+    labelled = labels.any(1)
+    named = np.array([entry.split == images.VALIDATION_SPLIT for entry in pixels.entries], np.bool_)
+    held = named if named.any() else hold_out(labels, share, seed)
+    kept = labelled & ~held
+    held = labelled & held
+    return TrainingData(pixels.array[kept], labels[kept], pixels.array[held], labels[held], fakes)

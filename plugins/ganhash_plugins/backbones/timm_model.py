@@ -29,16 +29,15 @@ class TimmModel(nn.Module):
         file = _checked(weights) if weights else _pretrained_file(model) if pretrained else None
         overlay = {"file": str(file)} if file else None
         # timm types its models as bare modules, whose attributes mypy takes for tensors.
-        self.body: Any = timm.create_model(
-            model, num_classes=0, pretrained=file is not None, pretrained_cfg_overlay=overlay
-        )
-        config: dict[str, Any] = self.body.pretrained_cfg
+        body: Any = timm.create_model(model, num_classes=0, pretrained=file is not None, pretrained_cfg_overlay=overlay)
+        config: dict[str, Any] = body.pretrained_cfg
+        self.body = body
         self.input_size = tuple(config["input_size"])
         self.mean = tuple(config["mean"])
         self.std = tuple(config["std"])
         self.fixed_input_size = bool(config.get("fixed_input_size"))
         # Some models report num_features that differ from what they return (mobilenetv3: 576, returned 1024).
-        self.feature_dim = int(getattr(self.body, "head_hidden_size", None) or self.body.num_features)
+        self.feature_dim = int(getattr(body, "head_hidden_size", None) or body.num_features)
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (N, 3, H, W) normalised images into (N, feature_dim) features."""

@@ -1,0 +1,56 @@
+"""`TrainSettings`: everything that decides a training run besides the images, checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ganhash_cli.engine import bits, devices
+from ganhash_cli.engine.losses import ENTROPIES, LOSSES
+from ganhash_cli.errors import UsageError
+from ganhash_cli.plugin.registry import Identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """The settings of one run; margin and size are chosen from the code length and the images where they are None."""
+
+    backbone: Identity
+    bits: int = 48
+    epochs: int = 15
+    batch: int = 32
+    size: int | None = None
+    loss: str = "triplet"
+    margin: float | None = None
+    entropy: str = "uniform"
+    entropy_weight: float = 0.1
+    entropy_warm_up: float = 0.15
+    entropy_anneal: float = 0.1
+    fakes_per_real: float = 0.5
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    validation: float = 0.1
+    seed: int = 0
+    precision: devices.Precision = "auto"
+
+    def __post_init__(self) -> None:
+        _within("bits", self.bits, 1, bits.MAX_BITS)
+        _within("epochs", self.epochs, 1, 100_000)
+        _within("batch", self.batch, 4, 65_536)
+        _within("learning-rate", self.learning_rate, 1e-9, 10)
+        _within("entropy-weight", self.entropy_weight, 0, 1000)
+        _within("validation", self.validation, 0, 0.9)
+        if self.size is not None:
+            _within("size", self.size, 16, 1024)
+        for name, table in ((self.loss, LOSSES), (self.entropy, ENTROPIES)):
+            if name not in table:
+                raise UsageError(f"no loss named {name!r}", hint=f"there are: {', '.join(table)}")
+
+    @property
+    def margin_bits(self) -> float:
+        """The margin of the triplet loss in bits: a sixteenth of the code where none is asked for."""
+        return self.bits / 16 if self.margin is None else self.margin
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(f"--{name} must lie between {low:g} and {high:g}, not {value:g}")

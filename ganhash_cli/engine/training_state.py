@@ -1,0 +1,83 @@
+"""What changes while a network trains, and how it is saved and found again."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganhash_cli.engine import checkpoint, files
+from ganhash_cli.engine.model import HashNet
+from ganhash_cli.engine.seeds import derive
+from ganhash_cli.engine.train_settings import TrainSettings
+from ganhash_cli.errors import UsageError
+
+CHECKPOINTS = "checkpoints"
+METRICS = "metrics.jsonl"
+
+
+@dataclass
+class TrainingState:
+    """What changes while training; everything a checkpoint must hold."""
+
+    network: HashNet
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    step: int
+    best: dict[str, Tensor]
+    best_score: float
+    history: list[dict[str, float]]
+
+
+def start(network: HashNet, settings: TrainSettings, steps: int, device: torch.device) -> TrainingState:
+    """Begin a run of `steps` steps: AdamW, one cycle, the head by the run's seed."""
+    torch.manual_seed(derive(settings.seed, "head"))
+    network.head.reset_parameters()
+    network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=0.2
+    )
+    return TrainingState(network, optimiser, schedule, 0, {}, -math.inf, [])
+
+
+def save(state: TrainingState, folder: Path, run: str) -> None:
+    """Write a checkpoint of the run called `run` to the model's folder."""
+    record = {
+        "run": run,
+        "network": state.network.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "schedule": state.schedule.state_dict(),
+        "best": state.best,
+        "best_score": state.best_score,
+        "history": state.history,
+    }
+    checkpoint.save(folder / CHECKPOINTS, state.step, record)
+
+
+def resume(state: TrainingState, folder: Path, run: str) -> None:
+    """Continue from the newest checkpoint, if there is one; `UsageError` where it is another run's."""
+    found = checkpoint.load_latest(folder / CHECKPOINTS)
+    if found is None:
+        return
+    step, record = found
+    if record["run"] != run:
+        raise UsageError(
+            f"{folder} holds an unfinished run on other images or with other settings",
+            hint="--overwrite discards it; the same command as before continues it",
+        )
+    state.network.load_state_dict(record["network"])
+    state.optimiser.load_state_dict(record["optimiser"])
+    state.schedule.load_state_dict(record["schedule"])
+    state.step, state.best = step, record["best"]
+    state.best_score, state.history = record["best_score"], record["history"]
+
+
+def log(state: TrainingState, folder: Path) -> None:
+    """Write the figures of every epoch so far, one JSON object a line; whole again after a resume."""
+    with files.atomic_write(folder / METRICS) as stream:
+        stream.writelines(json.dumps(row).encode() + b"\n" for row in state.history)

@@ -1,0 +1,86 @@
+"""`ganhash encode`: images → codes.h5, by the model of `ganhash train`."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ganhash_cli import console
+from ganhash_cli.commands import options, sources
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.encoder import EncodeReport
+
+_SHOWN = 5  # skipped files; all of them stand in the list beside the output
+
+
+def encode(
+    images: Annotated[
+        str,
+        typer.Argument(
+            help="A folder (sub-folders are labels), a CSV `path,label,…`, an image, or `-` for names on stdin.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Codes file to write.")] = options.CODES,
+    model: options.Model = options.MODEL,
+    overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    nul: Annotated[bool, typer.Option("-0", help="Names on stdin are separated by NUL.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Give every image a binary code. Again over the same folder, only new and changed images are encoded."""
+    from ganhash_cli.engine import encoder, sample
+    from ganhash_cli.engine import images as pictures
+    from ganhash_cli.engine.bundle import Bundle
+
+    bundle = Bundle.open(model)
+    if bundle.source == sample.TRAINED_ON:
+        console.note(f"{model}/ was trained on the bundled sample; `ganhash train FOLDER` fits it to your images")
+    names = sources.names_on_stdin(nul=nul) if images == "-" else None
+    collection = pictures.collect(Path(images)) if names is None else pictures.from_names(names)
+    report = console.follow(encoder.encode(bundle, collection, output, overwrite=overwrite, strict=strict))
+    if as_json:
+        console.emit({**_record(report), "fingerprint": bundle.fingerprint})
+    else:
+        _show(report)
+    if report.skipped:
+        _list_skipped(report)
+        raise typer.Exit(3)
+
+
+def _record(report: "EncodeReport") -> dict[str, Any]:
+    return {
+        "output": os.fspath(report.out),
+        "images": report.images,
+        "bits": report.bits,
+        "distinct": report.distinct,
+        "found": report.found,
+        "encoded": report.encoded,
+        "kept": report.kept,
+        "skipped": len(report.skipped),
+        "dropped": report.dropped,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _show(report: "EncodeReport") -> None:
+    counts = f"{report.encoded:,} encoded, {report.kept:,} kept, {report.dropped:,} dropped"
+    console.say(
+        f"{console.safe(os.fspath(report.out))}: {report.images:,} images, {report.bits} bits,"
+        f" {report.distinct:,} distinct codes"
+    )
+    console.say(f"{counts}, {len(report.skipped):,} skipped, of {report.found:,} found")
+    rate = f", {report.encoded / report.seconds:,.0f} images/s" if report.encoded else ""
+    console.say(f"{report.seconds:.1f} s{rate}")
+    console.note("next: ganhash query IMAGE")
+
+
+def _list_skipped(report: "EncodeReport") -> None:
+    from ganhash_cli.engine.encoder import skipped_list
+
+    for bad in report.skipped[:_SHOWN]:
+        console.warn(f"skipped {console.safe(bad.path)}: {console.safe(bad.reason)}")
+    more = f"{len(report.skipped):,} skipped in all, " if len(report.skipped) > _SHOWN else ""
+    console.note(f"{more}listed in {console.safe(os.fspath(skipped_list(report.out)))}")

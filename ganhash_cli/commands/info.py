@@ -1,0 +1,114 @@
+"""`ganhash info`: what a fakes folder, a model folder or a codes file is; reads descriptions, loads no torch."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ganhash_cli import console
+from ganhash_cli.commands import options
+from ganhash_cli.errors import InputError
+
+
+def info(
+    path: Annotated[Path, typer.Argument(help="fakes/, model/ or codes.h5.", show_default=False)],
+    as_json: options.Json = False,
+) -> None:
+    """Tell what a fakes folder, a model folder or a codes file holds."""
+    facts = _facts(path)
+    if as_json:
+        console.emit(facts)
+    else:
+        console.table(["", ""], [[name, console.safe(_text(value))] for name, value in facts.items()])
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    from ganhash_cli.engine.bundle import DESCRIPTION
+
+    if not path.exists():
+        raise InputError(f"{path} does not exist", hint="name a fakes folder, a model folder or a codes file")
+    if not path.is_dir():
+        return _codes(path)
+    if (path / DESCRIPTION).exists():
+        return _model(path)
+    if (path / "fakes.json").exists():
+        return _fakes(path)
+    raise InputError(
+        f"{path} is neither a model nor a folder of fakes",
+        hint="`ganhash train` makes model/, `ganhash generate` makes fakes/",
+    )
+
+
+def _codes(path: Path) -> dict[str, Any]:
+    from ganhash_cli.engine.codes import open_codes
+    from ganhash_cli.engine.codes_format import path_record
+
+    with open_codes(path) as stored:
+        header = stored.header
+        return {
+            "kind": "codes",
+            "path": os.fspath(path),
+            "images": len(stored),
+            "bits": header.bits,
+            **path_record(header.root, "root"),
+            "labelled": stored.labelled,
+            "classes": list(header.class_names),
+            "side": header.side,
+            "trained_on": header.trained_on,
+            "fingerprint": header.fingerprint,
+            "bytes": stored.file_bytes,
+        }
+
+
+def _model(folder: Path) -> dict[str, Any]:
+    from ganhash_cli.engine.bundle import Bundle
+
+    bundle = Bundle.open(folder)
+    return {
+        "kind": "model",
+        "path": os.fspath(folder),
+        "bits": bundle.bits,
+        "backbone": bundle.backbone.get("name"),
+        "side": bundle.side,
+        "classes": list(bundle.class_names),
+        "trained_on": bundle.source,
+        "fingerprint": bundle.fingerprint,
+        "metrics": bundle.metrics,
+        "fakes": bundle.fakes,
+        "settings": bundle.settings,
+    }
+
+
+def _fakes(folder: Path) -> dict[str, Any]:
+    from ganhash_cli.engine.files import read_json
+
+    record = read_json(folder / "fakes.json")
+    generator = record.get("generator")
+    return {
+        "kind": "fakes",
+        "path": os.fspath(folder),
+        "images": record.get("count"),
+        "generator": generator.get("name") if isinstance(generator, dict) else generator,
+        "classes": record.get("class_names"),
+        "quality": record.get("quality"),
+        "training_digest": record.get("training_digest"),
+        "settings": record.get("settings"),
+    }
+
+
+def _text(value: Any) -> str:
+    """Write a value for a person: names in a row, figures by name, `-` for nothing."""
+    if value is None or value == [] or value == {}:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+    return str(value)

@@ -1,0 +1,129 @@
+"""`ganhash query`: images → their nearest neighbours among the codes; never loads torch."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
+
+import typer
+
+from ganhash_cli import console
+from ganhash_cli.commands import options, sources
+from ganhash_cli.errors import NothingFound, UsageError
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.images import Collection
+    from ganhash_cli.engine.results import Answer
+
+
+def query(
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Images, a folder or a CSV of them, or `-` for names on stdin.", show_default=False),
+    ],
+    codes: options.Codes = options.CODES,
+    model: options.Model = options.MODEL,
+    k: Annotated[int, typer.Option("-k", min=1, help="Show at most so many neighbours.")] = 10,
+    max_distance: Annotated[
+        int | None,
+        typer.Option(min=0, help="Show none that differs in more bits.", show_default=False),
+    ] = None,
+    files: Annotated[bool, typer.Option("-f", "--files", help="Print file names only.")] = False,
+    nul: Annotated[bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f.")] = False,
+    sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a PNG.", show_default=False)] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Find the images whose codes differ in the fewest bits."""
+    from ganhash_cli.engine import queries, results
+    from ganhash_cli.engine.bundle import Bundle
+    from ganhash_cli.engine.codes import open_codes
+    from ganhash_cli.engine.runtime import open_runtime
+
+    if sheet and sheet.suffix.lower() != ".png":
+        raise UsageError(f"--sheet {sheet}: a contact sheet is a PNG", hint=f"--sheet {sheet.stem}.png")
+    with open_codes(codes) as stored:
+        bundle = Bundle.open(model)
+        queries.require_match(bundle, stored)
+        if not len(stored):
+            raise NothingFound(f"{codes} holds no images", hint="encode a folder that has some")
+        collection = _collection(images, nul)
+        found = console.follow(queries.hash_queries(open_runtime(bundle), collection, bundle.side))
+        started = time.perf_counter()
+        answers = results.answer(stored, found, k, max_distance)
+        milliseconds = 1000 * (time.perf_counter() - started)
+    if as_json:
+        for record in (record for answer in answers for record in answer.records()):
+            console.emit(record)
+    elif files:
+        _print_files(answers, b"\0" if nul else b"\n")
+    else:
+        _print_table(answers)
+    console.note(f"{len(stored):,} images searched in {milliseconds:.1f} ms")
+    _note_ties(answers)
+    if sheet:
+        _write_sheet(answers, sheet)
+    for bad in found.skipped:
+        console.warn(f"skipped {console.safe(bad.path)}: {console.safe(bad.reason)}")
+    if not any(answer.hits for answer in answers):
+        raise NothingFound(
+            f"no image within {max_distance} of {bundle.bits} bits", hint="allow more with --max-distance"
+        )
+    if found.skipped:
+        raise typer.Exit(3)
+
+
+def _collection(images: list[str], nul: bool) -> "Collection":
+    from ganhash_cli.engine import images as pictures
+
+    if images == ["-"]:
+        return pictures.from_names(sources.names_on_stdin(nul=nul))
+    if len(images) == 1:
+        return pictures.collect(Path(images[0]))
+    return pictures.from_names([os.fsencode(name) for name in images])
+
+
+def _print_table(answers: "list[Answer]") -> None:
+    """Print one row a hit; with several queries, the query stands in front."""
+    several = len(answers) > 1
+    hits = [(answer, hit) for answer in answers for hit in answer.hits]
+    rows = [
+        [
+            *([console.safe(answer.query)] if several else []),
+            str(hit.rank),
+            f"{hit.distance}/{hit.bits}",
+            console.safe(hit.label),
+            console.safe(hit.path),
+        ]
+        for answer, hit in hits
+    ]
+    columns = [*(["query"] if several else []), "#", "distance", "label", "path"]
+    console.table(columns, rows, links=[f"file://{quote(os.path.abspath(hit.path))}" for _, hit in hits])
+
+
+def _print_files(answers: "list[Answer]", end: bytes) -> None:
+    """Print the exact bytes of the names; on a terminal, made safe, as they may hold anything."""
+    for path in (hit.path for answer in answers for hit in answer.hits):
+        if sys.stdout.isatty():
+            console.say(console.safe(path))
+        else:
+            sys.stdout.buffer.write(path + end)
+    sys.stdout.flush()
+
+
+def _note_ties(answers: "list[Answer]") -> None:
+    cut = [answer for answer in answers if answer.cut]
+    if len(answers) == 1 and cut:
+        last = cut[0].hits[-1]
+        console.note(f"the last distance, {last.distance}/{last.bits}, is shared by {cut[0].ties:,} images")
+    elif cut:
+        console.note(f"{len(cut):,} of {len(answers):,} queries end among images at the same distance")
+
+
+def _write_sheet(answers: "list[Answer]", path: Path) -> None:
+    from ganhash_cli.engine import sheet
+
+    sheet.write(answers, path)
+    shown = f", the first {sheet.MOST_ROWS} queries" if len(answers) > sheet.MOST_ROWS else ""
+    console.note(f"contact sheet: {console.safe(os.fspath(path))}{shown}")

@@ -1,0 +1,78 @@
+"""Query images → their codes, by the model that made the codes they are compared with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from ganhash_cli.engine import bits, images
+from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.codes import StoredCodes
+from ganhash_cli.engine.encoder import BATCH, Hasher
+from ganhash_cli.engine.images import Collection, Skipped, Undecodable
+from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.errors import InputError, MismatchError
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Q images that could be read: their files, packed codes (Q, W) and labels, and what was left out."""
+
+    files: tuple[bytes, ...]
+    codes: bits.Codes
+    labels: tuple[tuple[str, ...], ...]
+    skipped: tuple[Skipped, ...]
+
+
+def require_match(bundle: Bundle, stored: StoredCodes) -> None:
+    """Raise `MismatchError` where codes come from another model: distances to them would mean nothing."""
+    made_by = stored.header.fingerprint
+    if made_by != bundle.fingerprint:
+        raise MismatchError(
+            f"{stored.path} was made by the model {made_by[:12]}, but {bundle.folder} is {bundle.fingerprint[:12]}",
+            hint="encode again with this model and --overwrite, or name the other model with --model",
+        )
+
+
+def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Queries]:
+    """Compute the codes of a collection; `InputError` where none of it is an image."""
+    files = [collection.file(entry) for entry in collection.entries]
+    squares = images.squares(files, side)
+    skipped, good, parts = list(collection.skipped), [], []
+    for start in range(0, len(files), BATCH):
+        part = collection.entries[start : start + BATCH]
+        pairs = list(zip(part, islice(squares, len(part)), strict=True))
+        skipped += [Skipped(entry.path, str(s)) for entry, s in pairs if isinstance(s, Undecodable)]
+        usable = [(entry, s) for entry, s in pairs if not isinstance(s, Undecodable)]
+        if usable:
+            good += [entry for entry, _ in usable]
+            parts.append(bits.pack(hasher.logits(np.stack([square for _, square in usable]))))
+        if len(files) > BATCH:  # a few are read at once; a bar for them would only be noise
+            yield Progress("reading queries", start + len(part), len(files), unit="images")
+    if not parts:
+        raise _none(collection, skipped)
+    return Queries(
+        files=tuple(openable(collection.root, entry.path) for entry in good),
+        codes=np.concatenate(parts),
+        labels=tuple(tuple(collection.class_names[label] for label in entry.labels) for entry in good),
+        skipped=tuple(skipped),
+    )
+
+
+def openable(root: bytes, path: bytes) -> bytes:
+    """Return a path that can be opened from here: relative below the current folder, else absolute."""
+    here, full = os.path.join(os.getcwdb(), b""), os.path.join(root, path)
+    return full.removeprefix(here)
+
+
+def _none(collection: Collection, skipped: Iterable[Skipped]) -> InputError:
+    """Say why there is no query; of a single file, what is wrong with it."""
+    bad = list(skipped)
+    if len(bad) == 1:
+        name = os.fsdecode(openable(collection.root, bad[0].path))
+        return InputError(f"{name}: {bad[0].reason}", hint="name an image, or a folder of images")
+    return images.nothing_usable(collection, bad)

@@ -1,0 +1,117 @@
+"""`ganhash generate`: images → fakes/."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ganhash_cli import console, workspace
+from ganhash_cli.commands import options, sources
+from ganhash_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.fakes import Fakes
+
+
+def generate(
+    images: options.Images = None,
+    generator: Annotated[str, typer.Option("--generator", "-g", help="A generator plugin.")] = "sngan",
+    generator_options: Annotated[
+        list[str] | None,
+        typer.Option("-G", metavar="NAME=VALUE", help="An option of the generator; `ganhash plugins show` lists them."),
+    ] = None,
+    count: Annotated[
+        int | None,
+        typer.Option(help="Fakes to draw. Default: one for each image, at most 10,000.", show_default=False),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Training steps. Default: 2,000, if --minutes is not given.", show_default=False)
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Training time, instead of steps.", show_default=False)] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the fakes, 28 to 128. Default: the median short side, 28 to 64.", show_default=False
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Images in a step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(help="Of the generator; the critic's is twice that.")] = 5e-4,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="DiffAugment's steps, or `none`. Default: translation,cutout, and color below 500 images.",
+            show_default=False,
+        ),
+    ] = None,
+    flips: Annotated[bool, typer.Option("--flips", help="Show mirrored images too.")] = False,
+    features: Annotated[str, typer.Option(help="Backbone whose features judge the fakes.")] = "efficientnet_lite0",
+    precision: Annotated[options.PrecisionName, typer.Option(help="Arithmetic of the forward pass.")] = (
+        options.PrecisionName.auto
+    ),
+    seed: options.Seed = 0,
+    device: options.DeviceOption = options.DeviceName.auto,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = workspace.FAKES,
+    overwrite: options.Overwrite = False,
+    strict: options.Strict = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train a GAN on the images and draw fakes. The same command again continues a run that was stopped."""
+    if steps is not None and minutes is not None:
+        raise UsageError("--steps and --minutes exclude each other", hint="give one of them")
+    from ganhash_cli.engine import devices, pool
+    from ganhash_cli.engine.generator import GenerateSettings
+    from ganhash_cli.plugin import registry
+
+    began = time.monotonic()
+    settings = GenerateSettings(
+        generator=registry.identify("generator", generator, options.pairs(generator_options, "-G")),
+        count=count,
+        steps=steps,
+        minutes=minutes,
+        size=size,
+        batch=batch,
+        learning_rate=learning_rate,
+        augment=augment,
+        flips=flips,
+        features=features,
+        seed=seed,
+        precision=precision.value,
+    )
+    where = devices.choose(device.value)
+    console.note(f"computing on {where}")
+    with sources.open_training(images) as (collection, source):
+        made = console.follow(
+            pool.make(collection, source, settings, out, device=where, overwrite=overwrite, strict=strict)
+        )
+    if not made.new:
+        console.note(f"already done: {console.safe(str(out))}/ holds these very fakes; --overwrite makes them again")
+    _report(made.fakes, (time.monotonic() - began) / 60, as_json)
+    if made.skipped:
+        for item in made.skipped:
+            console.warn(f"skipped {console.safe(item.path)}: {item.reason}")
+        raise typer.Exit(3)
+
+
+def _report(made: "Fakes", minutes: float, as_json: bool) -> None:
+    quality: dict[str, Any] = made.record["quality"]
+    folder = console.safe(str(made.folder))
+    if as_json:
+        console.emit({"fakes": str(made.folder), "count": made.record["count"], "minutes": minutes, **quality})
+        return
+    console.say(
+        f"{folder}/: {made.record['count']:,} fakes by {made.record['generator']['name']}, {minutes:.1f} minutes"
+    )
+    console.say(f"look at {folder}/grid.png: real images above fakes")
+    if quality["frechet_distance"] is not None:
+        real, fake = quality["frechet_images"]
+        console.say(
+            f"Fréchet distance {quality['frechet_distance']:.1f}"
+            f" ({made.record['settings']['features']}, {real:,} real images, {fake:,} fakes)"
+        )
+    if quality["accuracy"] is not None:
+        console.say(
+            f"a classifier trained on the fakes is right on {quality['accuracy']:.1%} of the real images"
+            f" (trained on half of the real ones: {quality['accuracy_ceiling']:.1%} of the other half)"
+        )
+    console.say("next: ganhash train")

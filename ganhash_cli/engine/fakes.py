@@ -1,0 +1,184 @@
+"""The folder of fakes: images by class, a grid, the generator's weights, and a description that completes it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ganhash_cli.engine import files
+from ganhash_cli.engine.images import Collection, Entry
+from ganhash_cli.errors import CorruptError, InputError
+
+FORMAT = "ganhash-fakes"
+SCHEMA = 1
+DESCRIPTION = "fakes.json"
+GRID = "grid.png"
+WEIGHTS = "generator.safetensors"
+WORK = ".work"
+_PLAIN = " _-+()&'!"
+_LONGEST = 200  # bytes of a folder's name; file systems allow 255
+
+
+@dataclass(frozen=True)
+class Fake:
+    """One fake: its path in the folder, its class or None, how sure a classifier is of it, and its SHA-256."""
+
+    path: str
+    label: int | None
+    score: float | None
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Fakes:
+    """A whole folder of fakes, opened and checked; `record` is its description."""
+
+    folder: Path
+    record: dict[str, Any]
+    images: tuple[Fake, ...]
+
+    @classmethod
+    def open(cls, folder: Path) -> Fakes:
+        """Open a folder of fakes and check every image against its digest.
+
+        Raises `InputError` where there are none, `CorruptError` where one is missing or changed.
+        """
+        if not (folder / DESCRIPTION).exists():
+            raise InputError(f"{folder} holds no fakes", hint="make some with `ganhash generate`")
+        record = files.read_json(folder / DESCRIPTION)
+        try:
+            if record["format"] != FORMAT or record["schema"] != SCHEMA:
+                raise CorruptError(f"{folder / DESCRIPTION} is of another kind or a newer version of ganhash")
+            found = cls(folder, record, tuple(Fake(**fake) for fake in record["images"]))
+        except (KeyError, TypeError) as error:
+            raise CorruptError(f"{folder / DESCRIPTION} is incomplete: {error}") from error
+        found._check()
+        return found
+
+    @property
+    def training_digest(self) -> str:
+        """The digest of the images that the generator was trained on."""
+        return str(self.record["training_digest"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, none where the generator took no classes."""
+        return tuple(self.record["class_names"])
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a model that was trained with these fakes should remember of them."""
+        kept = ("generator", "settings", "training_digest", "count", "quality", "generator_sha256")
+        return {name: self.record[name] for name in kept}
+
+    @property
+    def collection(self) -> Collection:
+        """The fakes as images that `images.load` can read, in the byte order of their paths."""
+        entries = []
+        for fake in sorted(self.images, key=lambda fake: os.fsencode(fake.path)):
+            status = (self.folder / fake.path).stat()
+            labels = () if fake.label is None else (fake.label,)
+            entries.append(Entry(os.fsencode(fake.path), status.st_size, status.st_mtime_ns, labels))
+        return Collection(os.path.abspath(os.fsencode(self.folder)), tuple(entries), self.class_names)
+
+    def _check(self) -> None:
+        for fake in self.images:
+            path = self.folder / fake.path
+            if ".." in Path(fake.path).parts or os.path.isabs(fake.path):
+                raise CorruptError(f"{self.folder / DESCRIPTION} names an image outside the folder: {fake.path}")
+            if not path.is_file() or files.sha256(path) != fake.sha256:
+                raise CorruptError(
+                    f"{path} is missing or has changed", hint="make the fakes again: ganhash generate --overwrite"
+                )
+
+
+def class_folder(name: str) -> str:
+    """Turn a class's name into a safe name for its folder.
+
+    >>> class_folder("T-shirt"), class_folder(".."), class_folder("a/b"), class_folder("Größe 1")
+    ('T-shirt', '%2E%2E', 'a%2Fb', 'Größe 1')
+    """
+    plain = "".join(char if char.isalnum() or char in _PLAIN else _escape(char) for char in name)
+    plain = plain if plain == plain.strip() else _escape(name)
+    if len(os.fsencode(plain)) <= _LONGEST and plain:
+        return plain
+    raise InputError(f"the class name {name[:40]!r}… is too long for a folder", hint="shorten the name of the class")
+
+
+def class_name(folder: str) -> str:
+    """Turn the name of a class's folder back into the class's name.
+
+    >>> class_name("%2E%2E"), class_name("50%25")
+    ('..', '50%')
+    """
+    return unquote(folder)
+
+
+def write_images(
+    folder: Path, pixels: Iterable[NDArray[np.uint8]], labels: NDArray[np.int64] | None, class_names: tuple[str, ...]
+) -> list[Fake]:
+    """Write images of (S, S, 1 or 3) bytes as `CLASS/NNNNNN.png`, or `NNNNNN.png` without classes."""
+    written: list[Fake] = []
+    counters: dict[int | None, int] = {}
+    for index, image in enumerate(pixels):
+        label = None if labels is None else int(labels[index])
+        number = counters[label] = counters.get(label, -1) + 1
+        path = f"{number:06}.png" if label is None else f"{class_folder(class_names[label])}/{number:06}.png"
+        target = folder / path
+        written.append(Fake(path, label, None, _write_png(target, image)))
+    return written
+
+
+def complete(folder: Path, staged: Path, record: dict[str, Any], images: list[Fake]) -> Fakes:
+    """Move what was made in `staged` to `folder`, in place of earlier fakes, and describe it last of all."""
+    with files.storage_errors(folder):
+        clear(folder)
+        for path in sorted(path for path in staged.rglob("*") if path.is_file()):
+            target = folder / path.relative_to(staged)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(path, target)
+    record = {"format": FORMAT, "schema": SCHEMA, **record, "images": [asdict(image) for image in images]}
+    files.write_json(folder / DESCRIPTION, record)
+    shutil.rmtree(folder / WORK, ignore_errors=True)
+    return Fakes(folder, record, tuple(images))
+
+
+def clear(folder: Path) -> None:
+    """Remove earlier fakes, the description first, so that what is left never looks whole; nothing else goes."""
+    for name in (DESCRIPTION, GRID, WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
+    for image in [*folder.glob("*.png"), *folder.glob("*/*.png")]:
+        if image.stem.isdigit() and image.parent.name != WORK:
+            image.unlink()
+    for place in folder.iterdir():
+        if place.is_dir() and place.name != WORK and not any(place.iterdir()):
+            place.rmdir()
+
+
+def _write_png(path: Path, image: NDArray[np.uint8]) -> str:
+    """Write one image, synced to the disk, and return the SHA-256 of its file."""
+    content = BytesIO()
+    Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(content, "PNG")
+    with files.storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as stream:
+            stream.write(content.getbuffer())
+            stream.flush()
+            os.fsync(stream.fileno())
+    return hashlib.sha256(content.getbuffer()).hexdigest()
+
+
+def _escape(text: str) -> str:
+    quoted = quote(text, safe="")
+    return quoted.replace(".", "%2E").replace("~", "%7E")

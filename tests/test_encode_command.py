@@ -1,0 +1,165 @@
+"""`ganhash encode` from the outside: what it prints, and how it ends."""
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import paint_classes
+from ganhash_cli import app
+from ganhash_cli.engine import codes, sample
+from linear_hash import BITS, write_bundle
+
+Printed = pytest.CaptureFixture[str]
+
+
+def run(printed: Printed, *arguments: str) -> tuple[int, str, str]:
+    """Run the command line in this process; return exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as ended:
+        app.main(list(arguments))
+    out, error = printed.readouterr()
+    return int(ended.value.code or 0), out, error
+
+
+@pytest.fixture(autouse=True)
+def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a model and 36 images to work in."""
+    monkeypatch.chdir(tmp_path)
+    write_bundle(Path("model"))
+    paint_classes(Path("folder"))
+
+
+def say_on_stdin(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_a_folder_becomes_codes(capsys: Printed) -> None:
+    code, out, _ = run(capsys, "encode", "folder/")
+    assert code == 0
+    assert out.startswith(f"codes.h5: 36 images, {BITS} bits, ")
+    assert "36 encoded, 0 kept, 0 dropped, 0 skipped, of 36 found" in out
+    with codes.open_codes(Path("codes.h5")) as stored:
+        assert len(stored) == 36
+
+
+def test_the_output_goes_where_it_is_told(capsys: Printed) -> None:
+    assert run(capsys, "encode", "folder/", "-o", "deep/down.h5")[0] == 0
+    codes.verify(Path("deep/down.h5"))
+
+
+def test_json_is_one_object(capsys: Printed) -> None:
+    _, out, _ = run(capsys, "encode", "folder", "--json")
+    record = json.loads(out)
+    assert (record["images"], record["encoded"], record["output"]) == (36, 36, "codes.h5")
+
+
+def test_a_second_run_keeps_everything(capsys: Printed) -> None:
+    run(capsys, "encode", "folder")
+    assert "0 encoded, 36 kept" in run(capsys, "encode", "folder")[1]
+
+
+def test_a_bad_file_is_skipped_with_its_reason(capsys: Printed) -> None:
+    Path("folder/bad.png").write_bytes(b"no image")
+    code, out, error = run(capsys, "encode", "folder")
+    assert code == 3
+    assert "1 skipped, of 37 found" in out
+    assert "skipped bad.png: not an image of a known format" in error
+    assert "codes.h5.skipped.jsonl" in error
+
+
+def test_a_few_of_many_bad_files_are_named(capsys: Printed) -> None:
+    for number in range(9):
+        Path(f"folder/bad{number}.png").write_bytes(b"no image")
+    _, _, error = run(capsys, "encode", "folder")
+    assert error.count("warning: skipped") == 5
+    assert "9 skipped in all" in error
+
+
+def test_strict_stops_at_a_bad_file(capsys: Printed) -> None:
+    Path("folder/bad.png").write_bytes(b"no image")
+    code, _, error = run(capsys, "encode", "folder", "--strict")
+    assert (code, "bad.png" in error, Path("codes.h5").exists()) == (4, True, False)
+
+
+def test_a_folder_without_images_is_exit_4(capsys: Printed) -> None:
+    Path("empty").mkdir()
+    code, _, error = run(capsys, "encode", "empty")
+    assert (code, "holds no usable image" in error) == (4, True)
+
+
+def test_no_model_says_how_to_make_one(capsys: Printed) -> None:
+    code, _, error = run(capsys, "encode", "folder", "--model", "none")
+    assert (code, "ganhash train" in error) == (4, True)
+
+
+def test_a_damaged_model_is_exit_6(capsys: Printed) -> None:
+    content = bytearray(Path("model/hasher.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    Path("model/hasher.onnx").write_bytes(content)
+    assert run(capsys, "encode", "folder")[0] == 6
+
+
+def test_another_root_is_exit_2_with_a_hint(capsys: Printed) -> None:
+    run(capsys, "encode", "folder")
+    code, _, error = run(capsys, "encode", "folder/red")
+    assert (code, "--overwrite" in error) == (2, True)
+
+
+def test_overwrite_takes_another_root(capsys: Printed) -> None:
+    run(capsys, "encode", "folder")
+    code, out, _ = run(capsys, "encode", "folder/red", "--overwrite")
+    assert (code, "12 images" in out) == (0, True)
+
+
+def test_another_model_is_exit_5_with_a_hint(capsys: Printed) -> None:
+    run(capsys, "encode", "folder")
+    write_bundle(Path("other"), seed=1)
+    code, _, error = run(capsys, "encode", "folder", "--model", "other")
+    assert (code, "--overwrite" in error) == (5, True)
+
+
+def test_a_truncated_codes_file_is_exit_6(capsys: Printed) -> None:
+    run(capsys, "encode", "folder")
+    content = Path("codes.h5").read_bytes()
+    Path("codes.h5").write_bytes(content[: len(content) // 2])
+    code, _, error = run(capsys, "encode", "folder")
+    assert (code, "--overwrite" in error) == (6, True)
+    assert run(capsys, "encode", "folder", "--overwrite")[0] == 0
+
+
+def test_a_place_that_cannot_be_written_is_exit_7(capsys: Printed) -> None:
+    Path("file").write_bytes(b"")
+    assert run(capsys, "encode", "folder", "-o", "file/codes.h5")[0] == 7
+
+
+@pytest.mark.parametrize(("source", "told"), [(sample.TRAINED_ON, True), ("folder/", False)])
+def test_a_model_of_the_sample_is_told_of(capsys: Printed, source: str, told: bool) -> None:
+    write_bundle(Path("trained"), source=source)
+    _, _, error = run(capsys, "encode", "folder", "--model", "trained")
+    assert ("bundled sample" in error) is told
+
+
+def test_a_csv_brings_its_labels(capsys: Printed) -> None:
+    Path("list.csv").write_text("path,label\nfolder/red/00.png,warm\n")
+    run(capsys, "encode", "list.csv")
+    with codes.open_codes(Path("codes.h5")) as stored:
+        assert (stored.paths(), stored.labels_of(0)) == ([b"folder/red/00.png"], ("warm",))
+
+
+@pytest.mark.parametrize(("end", "options"), [(b"\n", []), (b"\0", ["-0"])])
+def test_names_come_from_stdin(
+    capsys: Printed, monkeypatch: pytest.MonkeyPatch, end: bytes, options: list[str]
+) -> None:
+    say_on_stdin(monkeypatch, b"folder/red/01.png" + end + b"folder/blue/02.png" + end)
+    assert run(capsys, "encode", "-", *options)[0] == 0
+    with codes.open_codes(Path("codes.h5")) as stored:
+        assert stored.paths() == [b"folder/blue/02.png", b"folder/red/01.png"]
+
+
+def test_a_name_with_control_characters_is_shown_made_safe(capsys: Printed) -> None:
+    Path(os.fsdecode(b"folder/\x1b[31m.png")).write_bytes(b"no image")
+    _, _, error = run(capsys, "encode", "folder")
+    assert "\x1b" not in error

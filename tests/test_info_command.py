@@ -1,0 +1,113 @@
+"""`ganhash info` tells what each kind of output is, and loads nothing large for it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import paint_classes
+from ganhash_cli.engine import images
+from ganhash_cli.engine.encoder import encode
+from ganhash_cli.engine.files import write_json
+from ganhash_cli.engine.progress import finish
+from linear_hash import BITS, SIDE, LinearHash, write_bundle
+from test_encode_command import Printed, run
+
+
+@pytest.fixture(autouse=True)
+def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a model, codes and the description of some fakes."""
+    monkeypatch.chdir(tmp_path)
+    bundle = write_bundle(Path("model"))
+    folder = paint_classes(Path("folder"), each=2)
+    finish(encode(bundle, images.collect(folder), Path("codes.h5"), runtime=LinearHash()))
+    Path("fakes").mkdir()
+    write_json(
+        Path("fakes/fakes.json"),
+        {
+            "generator": {"name": "sngan", "options": {"base": 48}},
+            "count": 500,
+            "class_names": ["red", "blue"],
+            "quality": {"frechet_distance": 12.34567},
+            "settings": {"seed": 0},
+            "training_digest": "ab",
+        },
+    )
+
+
+def told(printed: Printed, path: str) -> dict[str, Any]:
+    code, out, _ = run(printed, "info", path, "--json")
+    assert code == 0
+    record: dict[str, Any] = json.loads(out)
+    return record
+
+
+def test_codes_are_told_of(capsys: Printed) -> None:
+    record = told(capsys, "codes.h5")
+    assert (record["kind"], record["images"], record["bits"], record["side"]) == ("codes", 6, BITS, SIDE)
+    assert (record["classes"], record["root"]) == (["blue", "green", "red"], str(Path("folder").resolve()))
+
+
+def test_a_model_is_told_of(capsys: Printed) -> None:
+    record = told(capsys, "model")
+    assert (record["kind"], record["backbone"], record["bits"]) == ("model", "linear", BITS)
+    assert record["metrics"] == {"validation_map_at_all": 0.5}
+
+
+def test_codes_and_their_model_have_one_fingerprint(capsys: Printed) -> None:
+    assert told(capsys, "codes.h5")["fingerprint"] == told(capsys, "model")["fingerprint"]
+
+
+def test_fakes_are_told_of(capsys: Printed) -> None:
+    record = told(capsys, "fakes")
+    assert (record["kind"], record["generator"], record["images"]) == ("fakes", "sngan", 500)
+    assert record["quality"] == {"frechet_distance": 12.34567}
+
+
+def test_fakes_of_an_unfinished_description_are_told_of_as_far_as_known(capsys: Printed) -> None:
+    write_json(Path("fakes/fakes.json"), {"count": 3})
+    assert told(capsys, "fakes")["images"] == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("codes.h5", "classes\tblue, green, red"),
+        ("codes.h5", "labelled\tyes"),
+        ("model", "metrics\tvalidation_map_at_all 0.5"),
+        ("model", "fakes\t-"),
+        ("fakes", "quality\tfrechet_distance 12.35"),
+    ],
+)
+def test_a_person_reads_one_fact_a_line(capsys: Printed, path: str, line: str) -> None:
+    assert line in run(capsys, "info", path)[1].splitlines()
+
+
+def test_nothing_there_is_exit_4(capsys: Printed) -> None:
+    assert run(capsys, "info", "nowhere")[0] == 4
+
+
+def test_a_folder_of_something_else_is_exit_4(capsys: Printed) -> None:
+    code, _, error = run(capsys, "info", "folder")
+    assert (code, "neither a model nor a folder of fakes" in error) == (4, True)
+
+
+@pytest.mark.parametrize("path", ["codes.h5", "model/bundle.json", "fakes/fakes.json"])
+def test_a_damaged_file_is_exit_6(capsys: Printed, path: str) -> None:
+    Path(path).write_bytes(Path(path).read_bytes()[:-9])
+    place = path if path == "codes.h5" else str(Path(path).parent)
+    assert run(capsys, "info", place)[0] == 6
+
+
+@pytest.mark.parametrize("path", ["codes.h5", "model", "fakes"])
+def test_info_loads_nothing_large(path: str) -> None:
+    program = (
+        "import sys\nfrom ganhash_cli.app import main\n"
+        f"try: main(['info', {path!r}])\nexcept SystemExit as end: assert not end.code\n"
+        "print(sorted({'torch', 'torchvision', 'timm', 'faiss', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

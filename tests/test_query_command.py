@@ -1,0 +1,199 @@
+"""`ganhash query` from the outside: what it prints, how it ends, and what it never loads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import paint_classes
+from ganhash_cli.engine import codes, images
+from ganhash_cli.engine.codes_format import Header, Rows
+from ganhash_cli.engine.encoder import encode
+from ganhash_cli.engine.progress import finish
+from linear_hash import BITS, SIDE, LinearHash, write_bundle
+from test_encode_command import Printed, run, say_on_stdin
+
+FIRST = "folder/blue/00.png"  # its row is 0, so that it is found first even where others have its code
+
+
+@pytest.fixture(autouse=True)
+def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a model, 36 images and their codes to work in."""
+    monkeypatch.chdir(tmp_path)
+    bundle = write_bundle(Path("model"))
+    folder = paint_classes(Path("folder"))
+    finish(encode(bundle, images.collect(folder), Path("codes.h5"), runtime=LinearHash()))
+
+
+def without_rows() -> None:
+    """Write a codes file of the model that holds no image."""
+    with codes.open_codes(Path("codes.h5")) as stored:
+        header = stored.header
+    nothing = np.empty(0, np.uint64)
+    header = Header(header.bits, header.fingerprint, header.root, header.side, header.trained_on)
+    rows = Rows(np.empty((0, 4), np.uint8), [], nothing, nothing.astype(np.int64), nothing.astype(np.uint8))
+    codes.write(Path("codes.h5"), header, rows)
+
+
+def test_a_query_lists_rank_distance_label_and_path(capsys: Printed) -> None:
+    code, out, error = run(capsys, "query", FIRST)
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert (code, len(lines)) == (0, 10)
+    assert lines[0] == ["1", f"0/{BITS}", "blue", FIRST]
+    assert "36 images searched in" in error
+
+
+def test_the_distances_never_fall(capsys: Printed) -> None:
+    _, out, _ = run(capsys, "query", FIRST, "-k", "36", "--json")
+    records = [json.loads(line) for line in out.splitlines()]
+    keys = [(record["distance"], record["id"]) for record in records]
+    assert (len(keys), keys) == (36, sorted(keys))
+
+
+def test_json_has_one_record_a_hit(capsys: Printed) -> None:
+    code, out, _ = run(capsys, "query", FIRST, "-k", "1", "--json")
+    with codes.open_codes(Path("codes.h5")) as stored:
+        row = stored.paths().index(b"blue/00.png")
+    assert code == 0
+    assert json.loads(out) == {
+        "query": FIRST,
+        "rank": 1,
+        "distance": 0,
+        "bits": BITS,
+        "path": FIRST,
+        "label": "blue",
+        "id": row,
+    }
+
+
+def test_file_names_only_can_be_opened(capsys: Printed) -> None:
+    _, out, _ = run(capsys, "query", FIRST, "-f", "-k", "36")
+    assert {Path(line).is_file() for line in out.splitlines()} == {True}
+
+
+def test_names_separated_by_nul_are_exact_bytes() -> None:
+    odd = b"folder/a\xff\n b.png"
+    Path(os.fsdecode(odd)).write_bytes(Path(FIRST).read_bytes())
+    command = [sys.executable, "-m", "ganhash_cli"]
+    for arguments in (["encode", "folder", "-q"], ["query", FIRST, "-k", "2", "-f", "-0"]):
+        done = subprocess.run([*command, *arguments], capture_output=True, check=True)
+    assert done.stdout.split(b"\0") == [odd, FIRST.encode(), b""]
+
+
+def test_several_queries_are_grouped_with_their_names(capsys: Printed) -> None:
+    _, out, _ = run(capsys, "query", FIRST, "folder/red/01.png", "-k", "2")
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert [line[0] for line in lines] == [FIRST] * 2 + ["folder/red/01.png"] * 2
+
+
+def test_a_folder_is_a_group_of_queries(capsys: Printed) -> None:
+    _, out, _ = run(capsys, "query", "folder/red", "-k", "1")
+    assert len(out.splitlines()) == 12
+
+
+@pytest.mark.parametrize(("end", "options"), [(b"\n", []), (b"\0", ["-0"])])
+def test_queries_come_from_stdin(
+    capsys: Printed, monkeypatch: pytest.MonkeyPatch, end: bytes, options: list[str]
+) -> None:
+    say_on_stdin(monkeypatch, FIRST.encode() + end)
+    code, out, _ = run(capsys, "query", "-", "-k", "1", "--json", *options)
+    assert (code, json.loads(out)["query"]) == (0, FIRST)
+
+
+def test_a_name_that_begins_with_a_dash_is_taken_after_two(capsys: Printed) -> None:
+    Path("-odd.png").write_bytes(Path(FIRST).read_bytes())
+    assert run(capsys, "query", "-k", "1", "--", "-odd.png")[0] == 0
+
+
+def test_the_distance_can_be_limited(capsys: Printed) -> None:
+    _, out, _ = run(capsys, "query", FIRST, "-k", "36", "--max-distance", "2", "--json")
+    distances = [json.loads(line)["distance"] for line in out.splitlines()]
+    assert distances
+    assert max(distances) <= 2
+
+
+def test_nothing_within_the_distance_is_exit_10(capsys: Printed) -> None:
+    Image.effect_noise((SIDE, SIDE), 200).save("noise.png")
+    code, out, error = run(capsys, "query", "noise.png", "--max-distance", "0")
+    assert (code, out) == (10, "")
+    assert f"no image within 0 of {BITS} bits" in error
+
+
+def test_ties_at_the_last_distance_are_told_of(capsys: Printed) -> None:
+    for number in range(3):
+        Path(f"folder/red/same{number}.png").write_bytes(Path(FIRST).read_bytes())
+    run(capsys, "encode", "folder")
+    _, _, error = run(capsys, "query", FIRST, "-k", "2")
+    assert f"the last distance, 0/{BITS}, is shared by" in error
+
+
+def test_quiet_says_nothing_but_results(capsys: Printed) -> None:
+    code, out, error = run(capsys, "query", FIRST, "-q")
+    assert (code, len(out.splitlines()), error) == (0, 10, "")
+
+
+def test_codes_of_another_model_are_exit_5(capsys: Printed) -> None:
+    write_bundle(Path("other"), seed=1)
+    code, _, error = run(capsys, "query", FIRST, "--model", "other")
+    assert (code, "encode again" in error) == (5, True)
+
+
+def test_no_codes_say_how_to_make_them(capsys: Printed) -> None:
+    code, _, error = run(capsys, "query", FIRST, "--codes", "none.h5")
+    assert (code, "ganhash encode" in error) == (4, True)
+
+
+def test_codes_of_no_image_are_exit_10(capsys: Printed) -> None:
+    without_rows()
+    code, _, error = run(capsys, "query", FIRST)
+    assert (code, "holds no images" in error) == (10, True)
+
+
+def test_a_truncated_codes_file_is_exit_6(capsys: Printed) -> None:
+    content = Path("codes.h5").read_bytes()
+    Path("codes.h5").write_bytes(content[: len(content) - 4096])
+    assert run(capsys, "query", FIRST)[0] == 6
+
+
+def test_a_query_that_is_no_image_is_exit_4(capsys: Printed) -> None:
+    Path("letter.txt").write_text("dear")
+    code, _, error = run(capsys, "query", "letter.txt")
+    assert (code, "letter.txt: not an image" in error) == (4, True)
+
+
+def test_a_query_that_is_not_there_is_exit_4(capsys: Printed) -> None:
+    code, _, error = run(capsys, "query", "nowhere.png")
+    assert (code, "nowhere.png does not exist" in error) == (4, True)
+
+
+def test_a_bad_query_among_good_ones_is_exit_3(capsys: Printed) -> None:
+    code, out, error = run(capsys, "query", FIRST, "nowhere.png", "-k", "1")
+    assert (code, len(out.splitlines()), "skipped nowhere.png" in error) == (3, 1, True)
+
+
+def test_a_sheet_is_drawn_and_named(capsys: Printed) -> None:
+    code, _, error = run(capsys, "query", FIRST, "--sheet", "out.png")
+    assert (code, "contact sheet: out.png" in error) == (0, True)
+    with Image.open("out.png") as image:
+        assert image.format == "PNG"
+
+
+def test_a_sheet_that_is_no_png_is_a_usage_error(capsys: Printed) -> None:
+    assert run(capsys, "query", FIRST, "--sheet", "out.jpg")[0] == 2
+
+
+@pytest.mark.parametrize("options", [[], ["--sheet", "out.png"], ["--json"]])
+def test_a_query_loads_neither_torch_nor_any_other_large_package(options: list[str]) -> None:
+    program = (
+        "import sys\nfrom ganhash_cli.app import main\n"
+        f"try: main(['query', {FIRST!r}, *{options!r}])\nexcept SystemExit as end: assert not end.code\n"
+        "large = {'torch', 'torchvision', 'timm', 'faiss', 'matplotlib', 'onnx', 'scipy'}\n"
+        "print(sorted(large & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -13,9 +13,11 @@ PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = ["progress", "files", "seeds", "bits", "devices", "images", "sample"]
 ORDER = [
     *FOUNDATIONS,
-    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "fakes", "generator"),
-    *("losses", "metrics", "model", "bundle", "runtime", "exporter", "trainer"),
-    *("codes_format", "safe_hdf5", "codes", "draft", "segments", "encoder", "index", "results", "sheet"),
+    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "grid", "fakes"),
+    *("adversarial", "generator", "gan", "pool"),
+    *("losses", "metrics", "model", "bundle", "runtime", "exporter"),
+    *("train_settings", "training_state", "trainer"),
+    *("codes_format", "safe_hdf5", "codes", "draft", "segments", "encoder", "index", "queries", "results", "sheet"),
 ]
 
 

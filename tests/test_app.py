@@ -1,0 +1,160 @@
+"""The command line as a whole: version, verbosity, settings, and how errors end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import paint_classes
+from ganhash_cli import __version__, app, console
+from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.errors import GanhashError, Interrupted
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Run the command line in this process; return exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as ended:
+        app.main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return int(ended.value.code or 0), printed.out, printed.err
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
+    assert run(capsys, "--version") == (0, f"ganhash {__version__}\n", "")
+
+
+def test_an_unknown_verb_is_a_usage_error(capsys: pytest.CaptureFixture[str]):
+    code, _, _ = run(capsys, "encoed")
+    assert code == 2
+
+
+@pytest.mark.parametrize("arguments", [["-q", "plugins", "list"], ["sample", "out", "-q"]])
+def test_quiet_works_before_and_after_the_verb(capsys: pytest.CaptureFixture[str], arguments: list[str]):
+    code, _, error = run(capsys, *arguments)
+    assert (code, error, console.verbosity) == (0, "", -1)
+
+
+def test_training_on_an_empty_folder_is_exit_4_with_a_hint(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    code, _, error = run(capsys, "train", tmp_path / "empty")
+    assert code == 4
+    assert "holds no usable image" in error
+    assert "hint:" in error
+
+
+def test_a_folder_that_is_not_there_is_exit_4(capsys: pytest.CaptureFixture[str]):
+    code, _, error = run(capsys, "train", "nowhere")
+    assert (code, "nowhere does not exist" in error) == (4, True)
+
+
+def test_an_unknown_backbone_is_exit_2_with_close_spellings(capsys: pytest.CaptureFixture[str]):
+    code, _, error = run(capsys, "train", "--backbone", "smalconv")
+    assert (code, "did you mean 'smallconv'" in error) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["width=wide", "wdth=3", "width"])
+def test_a_wrong_backbone_option_is_exit_2(capsys: pytest.CaptureFixture[str], option: str):
+    code, _, error = run(capsys, "train", "--backbone", "smallconv", "-B", option)
+    assert (code, "hint:" in error) == (2, True)
+
+
+def test_settings_come_from_the_file_the_environment_and_options_in_rising_order(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    Path("ganhash.toml").write_text('[train]\nbackbone = "from-the-file"\n')
+    assert "from-the-file" in run(capsys, "train")[2]
+    monkeypatch.setenv("GANHASH_TRAIN_BACKBONE", "from-the-environment")
+    assert "from-the-environment" in run(capsys, "train")[2]
+    assert "from-the-option" in run(capsys, "train", "--backbone", "from-the-option")[2]
+
+
+def test_a_broken_settings_file_is_named(capsys: pytest.CaptureFixture[str]):
+    Path("ganhash.toml").write_text("[train")
+    code, _, error = run(capsys, "train")
+    assert (code, "ganhash.toml" in error) == (2, True)
+
+
+def test_a_bug_is_one_line_and_a_traceback_only_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ganhash_cli.engine.images.collect", lambda _: 1 / 0)
+    code, _, error = run(capsys, "train", "x")
+    assert code == 1
+    assert "bug in ganhash: ZeroDivisionError" in error
+    assert "Traceback" not in error
+    assert "Traceback" in run(capsys, "train", "x", "-vv")[2]
+
+
+def test_running_out_of_memory_is_exit_7(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def too_much(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ganhash_cli.engine.images.collect", too_much)
+    code, _, error = run(capsys, "train", "x")
+    assert (code, "out of memory" in error) == (7, True)
+
+
+def test_train_without_fakes_says_so_and_trains(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    folder = paint_classes(tmp_path / "images", each=4)
+    code, out, error = run(capsys, "train", folder, "--backbone", "smallconv", "-B", "width=8", "--epochs", "1")
+    assert code == 0
+    assert "regulariser is off" in error
+    assert "ganhash generate" in error
+    assert "48 bits" in out
+
+
+def test_train_names_skipped_files_and_ends_with_exit_3(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    folder = paint_classes(tmp_path / "images", each=4)
+    (folder / "red" / "bad.png").write_bytes(b"no image")
+    arguments = ("train", folder, "--backbone", "smallconv", "-B", "width=8", "--epochs", "1")
+    code, _, error = run(capsys, *arguments)
+    assert (code, "bad.png" in error) == (3, True)
+    assert run(capsys, *arguments, "--strict", "--overwrite")[0] == 4
+
+
+def test_ctrl_c_while_training_saves_and_the_same_command_finishes(tmp_path: Path):
+    folder = paint_classes(tmp_path / "images", each=8)
+    command = [sys.executable, "-m", "ganhash_cli", "train", str(folder), "--backbone", "smallconv", "-B", "width=8"]
+    command += ["--epochs", "300", "--batch", "8"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not Path("model/metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again" in error
+    assert list(Path("model/checkpoints").glob("*.ckpt"))
+
+
+def test_names_from_files_cannot_move_the_cursor_or_hide():
+    assert console.safe(b"a\x1b[2J\xff\n") == "a\\x1b[2J\\xff\\x0a"
+    assert console.safe("a\u202eb") == "a\\u202eb"
+
+
+def test_following_gives_the_result_and_passes_an_interruption_into_the_work():
+    def work() -> Work[str]:
+        try:
+            yield Progress("one", 1, 2)
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield Progress("two", 2, 2)
+        except Interrupted as stop:
+            return f"saved after {stop.signal.name}"
+        return "finished"
+
+    assert console.follow(work()) == "saved after SIGTERM"
+
+
+def test_every_error_has_an_exit_code_of_its_own():
+    codes = [kind.exit_code for kind in GanhashError.__subclasses__() if kind is not Interrupted]
+    assert sorted(codes) == [2, 4, 5, 6, 7, 8, 9, 10]

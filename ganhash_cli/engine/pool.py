@@ -21,9 +21,10 @@ from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.images import Collection, Skipped
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.seeds import derive
-from ganhash_cli.errors import InputError, UsageError
+from ganhash_cli.errors import CorruptError, InputError, UsageError
 
 PLAN = "plan.json"
+CHECKPOINTS = "checkpoints"
 MOST_FAKES = 10_000
 MOST_JUDGED = 10_000
 """Real images whose features are compared; more would only cost time."""
@@ -82,13 +83,13 @@ def make(
     settings = _resolved(settings, collection)
     plan = {"settings": asdict(settings), "training_digest": images.content_digest(collection)}
     with files.lock(folder):
-        if (done := _finished(folder, plan)) and not overwrite:
+        if not overwrite and (done := _finished(folder, plan)):
             return Made(done, new=False)
+        features = _features(settings, device)
         _prepare(folder, plan, overwrite=overwrite)
-        features = _features(settings.features, collection, device)
         loaded = yield from images.load(collection, settings.size or 0, strict=strict, scratch=folder / fakes.WORK)
         training, unlabelled = _training(collection, loaded)
-        network = yield from _trained(training, settings, folder / fakes.WORK / "checkpoints", device)
+        network = yield from _trained(training, settings, folder / fakes.WORK / CHECKPOINTS, device)
         record = {"source": source, **plan, "training_images": len(training.pixels)}
         made = yield from _written(network, training, settings, features, folder, record)
         return Made(made, (*loaded.skipped, *unlabelled))
@@ -105,7 +106,6 @@ def _resolved(settings: GenerateSettings, collection: Collection) -> GenerateSet
     few = len(collection.entries) < FEW_IMAGES
     return replace(
         settings,
-        count=settings.count or min(len(collection.entries), MOST_FAKES),
         steps=settings.steps if settings.steps or settings.minutes else generator.DEFAULT_STEPS,
         size=settings.size or default_size(collection),
         augment=settings.augment or ("translation,cutout,color" if few else "translation,cutout"),
@@ -123,13 +123,13 @@ def _finished(folder: Path, plan: dict[str, Any]) -> Fakes | None:
 def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
     """Make the place for unfinished work, or refuse a folder that holds something else."""
     work, described = folder / fakes.WORK, (folder / fakes.DESCRIPTION).exists()
-    started = (work / PLAN).exists()
+    started, ours = (work / PLAN).exists(), _planned(work) == plan
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", hint="choose another place with --out")
     if not (described or started) and folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} holds other files than fakes", hint="choose another place with --out")
-    ours = started and files.read_json(work / PLAN) == plan
-    if not overwrite and (described or (started and not ours)):
+    trained_for_other = not ours and any(work.glob(f"{CHECKPOINTS}/*"))
+    if not overwrite and (described or trained_for_other):
         state = "fakes" if described else "unfinished fakes"
         raise UsageError(
             f"{folder} holds {state} made from other images or with other settings",
@@ -140,10 +140,19 @@ def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
         files.write_json(work / PLAN, plan)
 
 
-def _features(name: str, collection: Collection, device: torch.device) -> Features:
+def _planned(work: Path) -> dict[str, Any] | None:
+    """Return the plan of the unfinished work, None where there is none that can be read."""
+    try:
+        return files.read_json(work / PLAN)
+    except (InputError, CorruptError):
+        return None
+
+
+def _features(settings: GenerateSettings, device: torch.device) -> Features:
     """Return the features that judge fakes, on images scaled to a size the backbone can read."""
-    identity = backbones.identify(name, {})
-    side = backbones.side_for(images.short_sides(collection), backbones.build(identity))
+    identity = backbones.identify(settings.features, {})
+    torch.manual_seed(derive(settings.seed, "features"))  # for a backbone that comes without weights
+    side = backbones.side_for(np.array([settings.size]), backbones.build(identity))
     extract = backbones.feature_extractor(identity, device)
 
     def features(pixels: Pixels) -> NDArray[np.float32]:
@@ -192,8 +201,9 @@ def _written(
     staged = folder / fakes.WORK / "made"
     shutil.rmtree(staged, ignore_errors=True)
     with_classes = generator.contract(network).num_classes is not None
-    labels = _spread(training.labels, settings.count or 0) if with_classes else None
-    drawn = yield from _drawn(network, labels, settings)
+    count = settings.count or min(len(training.pixels), MOST_FAKES)
+    labels = _spread(training.labels, count) if with_classes else None
+    drawn = yield from _drawn(network, labels, count, settings.seed)
     names = training.class_names if labels is not None else ()
     made = fakes.write_images(staged, drawn, labels, names)
     judged, scores = yield from _judged(training, drawn, labels, features, settings)
@@ -221,13 +231,12 @@ def _spread(labels: Labels | None, count: int) -> Labels | None:
     return np.sort(present[np.arange(count) % len(present)])
 
 
-def _drawn(network: nn.Module, labels: Labels | None, settings: GenerateSettings) -> Work[Pixels]:
+def _drawn(network: nn.Module, labels: Labels | None, count: int, seed: int) -> Work[Pixels]:
     parts: list[Pixels] = []
-    total = settings.count or 0
     classes = None if labels is None else torch.from_numpy(labels)
-    for part in generator.draw(network, classes, total, settings.seed):
+    for part in generator.draw(network, classes, count, seed):
         parts.append(part)
-        yield Progress("drawing fakes", sum(map(len, parts)), total, unit="images")
+        yield Progress("drawing fakes", sum(map(len, parts)), count, unit="images")
     return np.concatenate(parts)
 
 

@@ -1,0 +1,119 @@
+"""`ganhash generate` says what it made, what it used, and how it ended."""
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ganhash_cli import app
+from ganhash_cli.engine import sample
+
+QUICK = ["-g", "tiny", "--steps", "2", "--batch", "4", "--features", "smallconv"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _same_for_every_test: None) -> None:
+    torch.set_num_threads(1)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Run `ganhash generate` in this process; return exit code, stdout and stderr."""
+    with pytest.raises(SystemExit) as ended:
+        app.main(["generate", *(str(argument) for argument in arguments)])
+    printed = capsys.readouterr()
+    return int(ended.value.code or 0), printed.out, printed.err
+
+
+def test_it_ends_by_saying_what_there_is_and_how_good(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, coloured, *QUICK)
+    assert code == 0
+    for text in ("36 fakes by tiny", "fakes/grid.png", "Fréchet distance", "36 real images", "classifier", "minutes"):
+        assert text in out
+
+
+def test_json_gives_the_same_as_one_object(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, coloured, *QUICK, "--json", "--count", "5")
+    record = json.loads(out)
+    assert (record["fakes"], record["count"]) == ("fakes", 5)
+    assert {"frechet_distance", "accuracy", "minutes"} <= set(record)
+
+
+def test_without_images_the_bundled_sample_is_used_and_named(
+    coloured: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Few:
+        def __enter__(self) -> Path:
+            return coloured
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(sample, "training_folder", Few)
+    code, _, err = run(capsys, *QUICK)
+    assert (code, "bundled sample" in err) == (0, True)
+    assert json.loads(Path("fakes/fakes.json").read_text())["source"] == sample.TRAINED_ON
+
+
+def test_names_may_come_on_stdin(
+    coloured: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = b"\n".join(os.fsencode(path) for path in sorted(coloured.rglob("*.png"))[:3])
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(names)))
+    code, out, _ = run(capsys, "-", *QUICK)
+    assert (code, "3 fakes" in out, Path("fakes/000002.png").exists()) == (0, True, True)
+
+
+def test_the_same_command_again_says_that_it_is_done(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, coloured, *QUICK)
+    code, out, err = run(capsys, coloured, *QUICK)
+    assert (code, "already done" in err, "36 fakes" in out) == (0, True, True)
+
+
+def test_another_command_over_fakes_is_exit_2_with_a_hint(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, coloured, *QUICK)
+    code, _, err = run(capsys, coloured, *QUICK, "--seed", "9")
+    assert (code, "--overwrite" in err) == (2, True)
+    assert run(capsys, coloured, *QUICK, "--seed", "9", "--overwrite")[0] == 0
+
+
+def test_a_skipped_file_is_named_and_ends_in_exit_3(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (coloured / "red" / "bad\x1b.png").write_bytes(b"no image")
+    code, out, err = run(capsys, coloured, *QUICK)
+    assert (code, "bad\\x1b.png" in err, "36 fakes" in out) == (3, True, True)
+
+
+def test_options_reach_the_generator(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, coloured, *QUICK, "-G", "width=4", "--out", "elsewhere")
+    record = json.loads(Path("elsewhere/fakes.json").read_text())
+    assert record["generator"]["options"]["width"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--steps", "3", "--minutes", "1"], 2, "exclude"),
+        (["-g", "sngam"], 2, "did you mean 'sngan'"),
+        (["-G", "bsae=3"], 2, "did you mean 'base'"),
+        (["-G", "base"], 2, "NAME=VALUE"),
+        (["--size", "12"], 2, "from 28 to 128"),
+        (["--augment", "rotate"], 2, "translation"),
+        (["--features", "smalconv"], 2, "did you mean 'smallconv'"),
+        (["empty"], 4, "no usable image"),
+        (["absent"], 4, "does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_with_its_exit_code(
+    arguments: list[str], code: int, says: str, coloured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("empty").mkdir()
+    source = [] if arguments[0] in ("empty", "absent") else [str(coloured)]
+    ended, out, err = run(capsys, *source, *arguments)
+    assert (ended, out) == (code, "")
+    assert says in err
+    assert not Path("fakes").exists()

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import paint, paint_classes
-from ganhash_cli.engine import bits, codes, encoder, images, segments
+from ganhash_cli.engine import bits, codes, decoding, encoder, images, segments
 from ganhash_cli.engine.encoder import EncodeReport, encode, skipped_list
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.errors import (
@@ -71,7 +71,7 @@ def test_each_image_gets_the_code_of_its_logits(folder: Path, out: Path) -> None
     runtime = LinearHash()
     with codes.open_codes(out) as stored:
         for row, path in enumerate(stored.paths()):
-            square = images.square(os.path.join(os.fsencode(folder), path), SIDE)
+            square = decoding.square(os.path.join(os.fsencode(folder), path), SIDE)
             logits = runtime.logits(square[None])
             assert stored.codes[row].tolist() == bits.pack(logits)[0].tolist()
             weakest = 255 * np.tanh(np.abs(logits).min() / 2)
@@ -313,19 +313,19 @@ def change_while_read(monkeypatch: pytest.MonkeyPatch, file: Path, times: int) -
         if path == os.fsencode(file) and left:
             paint(file, (10 * left.pop(), 0, 200), seed=7, side=33 + len(left))
 
-    square, squares = images.square, images.squares
+    square, squares = decoding.square, decoding.squares
 
     def one(path: bytes, side: int) -> NDArray[np.uint8]:
         result = square(path, side)
         repaint(path)
         return result
 
-    def many(paths: Iterator[bytes], side: int) -> Iterator[NDArray[np.uint8] | images.Undecodable]:
+    def many(paths: Iterator[bytes], side: int) -> Iterator[NDArray[np.uint8] | decoding.Undecodable]:
         for path in paths:
             yield from squares([path], side)
 
-    monkeypatch.setattr(images, "square", one)
-    monkeypatch.setattr(images, "squares", many)
+    monkeypatch.setattr(decoding, "square", one)
+    monkeypatch.setattr(decoding, "squares", many)
 
 
 def test_a_file_that_changes_once_gets_new_size_and_new_code(

@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from ganhash_cli.engine import images
-from ganhash_cli.engine.images import Undecodable, decode, square
+from ganhash_cli.engine import decoding, images
+from ganhash_cli.engine.decoding import Undecodable, decode, square
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.errors import InputError, UsageError
 
@@ -225,7 +225,7 @@ def test_out_of_memory_is_not_taken_for_a_bad_file(monkeypatch: pytest.MonkeyPat
     def full(_: Image.Image) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(images, "_to_rgb", full)
+    monkeypatch.setattr(decoding, "_to_rgb", full)
     with pytest.raises(MemoryError):
         decode(encoded(noise()))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganhash_cli.engine import bits, files, images
+from ganhash_cli.engine import bits, decoding, files
 from ganhash_cli.errors import CorruptError, InputError
 
 FORMAT = "ganhash-bundle"
@@ -128,7 +128,7 @@ def fingerprint(digests: dict[str, str], backbone: dict[str, Any], width: int, s
             "bits": width,
             "bit_order": bits.BIT_ORDER,
             "sign_rule": bits.SIGN_RULE,
-            "decode": images.DECODE_VERSION,
+            "decode": decoding.DECODE_VERSION,
             "preprocessing": {"side": side, "fit": "central square, bicubic"},
         }
     )

@@ -13,11 +13,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import codes, files, images
+from ganhash_cli.engine import codes, decoding, files, images
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, path_record
+from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.draft import Draft
-from ganhash_cli.engine.images import Collection, Entry, Skipped, Undecodable
+from ganhash_cli.engine.images import Collection, Entry, Skipped
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.segments import SIZE, Segments, same_making
 from ganhash_cli.errors import CorruptError, MismatchError, UsageError
@@ -140,7 +141,7 @@ def _encode_rows(
 ) -> Work[list[Skipped]]:
     """Encode the missing rows of the draft, saving them by segments; return what could not be."""
     side, started = draft.header.side, time.monotonic()
-    squares = images.squares((collection.file(draft.entries[row]) for row in missing), side)
+    squares = decoding.squares((collection.file(draft.entries[row]) for row in missing), side)
     skipped: list[Skipped] = []
     unsaved: list[int] = []
     try:
@@ -186,7 +187,7 @@ def _settle(
             return entry, square
         entry = now
         try:
-            square = images.square(collection.file(entry), side)
+            square = decoding.square(collection.file(entry), side)
         except Undecodable as reason:
             square = reason
     return entry, Undecodable("changed while it was read")

@@ -27,9 +27,7 @@ def average_precision(distances: NDArray[np.integer], relevant: NDArray[np.bool_
     return np.array([_average_precision(row, hits) for row, hits in zip(distances, relevant, strict=True)])
 
 
-def mean_average_precision(
-    queries: Codes, database: Codes, relevant: NDArray[np.bool_], block: int = 256
-) -> float:
+def mean_average_precision(queries: Codes, database: Codes, relevant: NDArray[np.bool_], block: int = 256) -> float:
     """Return tie-aware mAP@all of packed codes; queries without a relevant item are left out, nan if all are."""
     parts = [
         average_precision(hamming(queries[start : start + block], database), relevant[start : start + block])

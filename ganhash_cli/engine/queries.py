@@ -9,11 +9,12 @@ from itertools import islice
 
 import numpy as np
 
-from ganhash_cli.engine import bits, images
+from ganhash_cli.engine import bits, decoding, images
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
+from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.encoder import BATCH, Hasher
-from ganhash_cli.engine.images import Collection, Skipped, Undecodable
+from ganhash_cli.engine.images import Collection, Skipped
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import InputError, MismatchError
 
@@ -41,7 +42,7 @@ def require_match(bundle: Bundle, stored: StoredCodes) -> None:
 def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Queries]:
     """Compute the codes of a collection; `InputError` where none of it is an image."""
     files = [collection.file(entry) for entry in collection.entries]
-    squares = images.squares(files, side)
+    squares = decoding.squares(files, side)
     skipped, good, parts = list(collection.skipped), [], []
     for start in range(0, len(files), BATCH):
         part = collection.entries[start : start + BATCH]

@@ -1,0 +1,122 @@
+"""Image files → RGB: the one canonical decode, part of every model's fingerprint; the only opener of image files."""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps
+
+DECODE_VERSION = 1
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+MAX_PIXELS = 64_000_000
+# Odd metadata is no news, and our own limit on pixels is lower than the one that is warned of.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class Undecodable(Exception):
+    """A file gives no image; the message is the reason that is shown."""
+
+
+def squares(files: Iterable[bytes], side: int) -> Iterator[NDArray[np.uint8] | Undecodable]:
+    """Decode files to (side, side, 3) RGB squares in their order, on all processors, not far ahead."""
+    threads = os.cpu_count() or 1
+
+    def attempt(file: bytes) -> NDArray[np.uint8] | Undecodable:
+        try:
+            return square(file, side)
+        except Undecodable as reason:
+            return reason
+
+    files = iter(files)
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = []
+        for file in files:
+            waiting.append(pool.submit(attempt, file))
+            if len(waiting) > 4 * threads:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def square(file: bytes | BytesIO, side: int) -> NDArray[np.uint8]:
+    """Decode one file to a (side, side, 3) RGB square: the largest central square, scaled bicubically."""
+    image = decode(file, side)
+    return np.asarray(ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC))
+
+
+def decode(file: bytes | BytesIO, side: int | None = None) -> Image.Image:
+    """Decode one file canonically to RGB; with `side`, a JPEG may come smaller, no less than twice that.
+
+    EXIF orientation is applied, 16 bits are scaled to 8, alpha lies over white, the first frame counts, and
+    CMYK goes through its profile where it has one.
+    """
+    with open_checked(file) as image:
+        try:
+            if side and image.format == "JPEG":
+                image.draft(None, (2 * side, 2 * side))
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's decoders raise many kinds on bad data
+            raise Undecodable(f"cannot be decoded: {error}") from error
+
+
+def open_checked(file: bytes | BytesIO) -> Image.Image:
+    """Open a regular file of a listed format and check its header, before any pixel is decoded."""
+    if isinstance(file, bytes):
+        try:
+            if not stat.S_ISREG(os.stat(file).st_mode):
+                raise Undecodable("not a regular file")
+            if os.stat(file).st_size == 0:
+                raise Undecodable("the file is empty")
+        except OSError as error:
+            raise Undecodable(error.strerror or str(error)) from error
+    try:
+        image = Image.open(file, formats=FORMATS)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's openers raise many kinds on bad data
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not an image of a known format"
+        if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+            reason = f"more than {MAX_PIXELS // 1_000_000} megapixels"
+        raise Undecodable(reason) from error
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise Undecodable(f"more than {MAX_PIXELS // 1_000_000} megapixels ({image.width}x{image.height})")
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.float64) / 257
+        return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        limits = (65535.0,) if image.mode == "I" else (1.0, 255.0, 65535.0)
+        return Image.fromarray(_to_bytes(np.asarray(image, np.float64), limits)).convert("RGB")
+    if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if converted is not None:
+                return converted
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a broken profile: fall through to Pillow's own conversion
+    return image.convert("RGB")
+
+
+def _to_bytes(values: NDArray[np.float64], limits: tuple[float, ...]) -> NDArray[np.uint8]:
+    """Scale wide values to bytes by the first of `limits` that holds them all, else by 2^31 - 1."""
+    values = np.nan_to_num(values)
+    limit = next((limit for limit in limits if values.max(initial=0) <= limit), 2.0**31 - 1)
+    return np.rint(np.clip(values / limit, 0, 1) * 255).astype(np.uint8)

@@ -21,4 +21,5 @@ def sample(
         console.emit({"folder": str(folder), "images": count, "parts": ["train", "database", "query"]})
         return
     console.say(f"wrote {count} images to {console.safe(str(folder))}: train/, database/ and query/, 10 classes each")
-    console.note(f"next: ganhash train {console.safe(str(folder / 'train'))}")
+    train = console.safe(str(folder / "train"))
+    console.note(f"next: ganhash generate {train}, then ganhash train {train}")

@@ -13,7 +13,7 @@ PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = ["progress", "files", "seeds", "bits", "devices", "decoding", "images", "sample"]
 ORDER = [
     *FOUNDATIONS,
-    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "grid", "fakes"),
+    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
     *("adversarial", "generator", "gan", "pool"),
     *("losses", "metrics", "model", "bundle", "runtime", "exporter"),
     *("train_settings", "training_state", "trainer"),

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save as to_safetensors
 from torch import nn
-from torch.nn import functional as F
 
-from ganhash_cli.engine import backbones, fakes, files, gan, generator, grid, images, quality
+from ganhash_cli.engine import fakes, files, gan, generator, grid, images, judge
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.images import Collection, Skipped
+from ganhash_cli.engine.judge import Labels, Pictures, Pixels
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import CorruptError, InputError, UsageError
@@ -26,29 +24,8 @@ from ganhash_cli.errors import CorruptError, InputError, UsageError
 PLAN = "plan.json"
 CHECKPOINTS = "checkpoints"
 MOST_FAKES = 10_000
-MOST_JUDGED = 10_000
-"""Real images whose features are compared; more would only cost time."""
 FEW_IMAGES = 500
-JUDGED_AT_ONCE = 256
-
-Pixels = NDArray[np.uint8]
-Labels = NDArray[np.int64]
-Features = Callable[[Pixels], NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a generator learns from: (N, S, S, C) bytes, and (N,) class numbers or None."""
-
-    pixels: Pixels
-    labels: Labels | None
-    class_names: tuple[str, ...]
-
-    @property
-    def image_size(self) -> tuple[int, int, int]:
-        """Channels, height and width, as a generator is told."""
-        _, height, width, channels = self.pixels.shape
-        return channels, height, width
+"""Below this, colour joins the augmentation."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +62,14 @@ def make(
     with files.lock(folder):
         if not overwrite and (done := _finished(folder, plan)):
             return Made(done, new=False)
-        features = _features(settings, device)
+        features = judge.features(settings.features, settings.size or 0, settings.seed, device)
         _prepare(folder, plan, overwrite=overwrite)
         loaded = yield from images.load(collection, settings.size or 0, strict=strict, scratch=folder / fakes.WORK)
-        training, unlabelled = _training(collection, loaded)
-        network = yield from _trained(training, settings, folder / fakes.WORK / CHECKPOINTS, device)
-        record = {"source": source, **plan, "training_images": len(training.pixels)}
-        made = yield from _written(network, training, settings, features, folder, record)
+        real, unlabelled = _training(collection, loaded)
+        names = () if real.labels is None else collection.class_names
+        network = yield from _trained(real, len(names), settings, folder / fakes.WORK / CHECKPOINTS, device)
+        record = {"source": source, **plan, "training_images": len(real.pixels), "class_names": names}
+        made = yield from _written(network, real, settings, features, folder, record)
         return Made(made, (*loaded.skipped, *unlabelled))
 
 
@@ -148,79 +126,62 @@ def _planned(work: Path) -> dict[str, Any] | None:
         return None
 
 
-def _features(settings: GenerateSettings, device: torch.device) -> Features:
-    """Return the features that judge fakes, on images scaled to a size the backbone can read."""
-    identity = backbones.identify(settings.features, {})
-    torch.manual_seed(derive(settings.seed, "features"))  # for a backbone that comes without weights
-    side = backbones.side_for(np.array([settings.size]), backbones.build(identity))
-    extract = backbones.feature_extractor(identity, device)
-
-    def features(pixels: Pixels) -> NDArray[np.float32]:
-        colour = torch.from_numpy(np.broadcast_to(pixels, (*pixels.shape[:3], 3)).copy()).permute(0, 3, 1, 2)
-        scaled = F.interpolate(colour.float(), size=(side, side), mode="bilinear", antialias=True)
-        return extract(scaled.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
-
-    return features
-
-
-def _training(collection: Collection, loaded: images.Pixels) -> tuple[Training, tuple[Skipped, ...]]:
+def _training(collection: Collection, loaded: images.Pixels) -> tuple[Pictures, tuple[Skipped, ...]]:
     """Choose grey or colour and with or without classes; return what has no label where others have one."""
     pixels, entries = loaded.array, loaded.entries
     if all((pixels[..., 0] == pixels[..., channel]).all() for channel in (1, 2)):
         pixels = pixels[..., :1]
     if not collection.labelled or collection.multi_label:
-        return Training(pixels, None, ()), ()
+        return Pictures(pixels, None), ()
     kept = [index for index, entry in enumerate(entries) if entry.labels]
     if not kept:
         raise InputError("no image that can be read has a label", hint="mend or remove the files that were skipped")
     labels = np.array([entries[index].labels[0] for index in kept], np.int64)
     left_out = tuple(Skipped(entry.path, "has no label") for entry in entries if not entry.labels)
-    return Training(pixels[kept] if left_out else pixels, labels, collection.class_names), left_out
+    return Pictures(pixels[kept] if left_out else pixels, labels), left_out
 
 
 def _trained(
-    training: Training, settings: GenerateSettings, checkpoints: Path, device: torch.device
+    real: Pictures, classes: int, settings: GenerateSettings, checkpoints: Path, device: torch.device
 ) -> Work[nn.Module]:
     torch.manual_seed(derive(settings.seed, "weights"))
-    classes = None if training.labels is None else len(training.class_names)
-    network = generator.build(settings.generator, training.image_size, classes)
-    tensor = torch.from_numpy(np.ascontiguousarray(training.pixels.transpose(0, 3, 1, 2)))
-    labels = None if training.labels is None else torch.from_numpy(training.labels)
-    return (yield from gan.train(network, gan.Data(tensor, labels), settings, checkpoints, device))
+    _, height, width, channels = real.pixels.shape
+    network = generator.build(settings.generator, (channels, height, width), classes or None)
+    pixels = torch.from_numpy(np.ascontiguousarray(real.pixels.transpose(0, 3, 1, 2)))
+    labels = None if real.labels is None else torch.from_numpy(real.labels)
+    return (yield from gan.train(network, gan.Data(pixels, labels), settings, checkpoints, device))
 
 
 def _written(
     network: nn.Module,
-    training: Training,
+    real: Pictures,
     settings: GenerateSettings,
-    features: Features,
+    features: judge.Features,
     folder: Path,
     record: dict[str, Any],
 ) -> Work[Fakes]:
     """Draw, judge and write everything aside, then put it in its place."""
     staged = folder / fakes.WORK / "made"
     shutil.rmtree(staged, ignore_errors=True)
-    with_classes = generator.contract(network).num_classes is not None
-    count = settings.count or min(len(training.pixels), MOST_FAKES)
-    labels = _spread(training.labels, count) if with_classes else None
-    drawn = yield from _drawn(network, labels, count, settings.seed)
-    names = training.class_names if labels is not None else ()
-    made = fakes.write_images(staged, drawn, labels, names)
-    judged, scores = yield from _judged(training, drawn, labels, features, settings)
-    grid.write(staged / fakes.GRID, _bands(training, drawn, labels))
+    count = settings.count or min(len(real.pixels), MOST_FAKES)
+    labels = None if generator.contract(network).num_classes is None else _spread(real.labels, count)
+    fake = Pictures((yield from _drawn(network, labels, count, settings.seed)), labels)
+    names = () if labels is None else record["class_names"]
+    written = fakes.write_images(staged, fake.pixels, labels, names)
+    figures, scores = yield from judge.judge(real, fake, features, settings.seed)
+    grid.write(staged / fakes.GRID, _bands(real, fake, names))
     with files.atomic_write(staged / fakes.WEIGHTS) as stream:
         stream.write(to_safetensors({name: value.contiguous() for name, value in network.cpu().state_dict().items()}))
     record |= {
         "generator": settings.generator.as_json(),
         "generator_sha256": files.sha256(staged / fakes.WEIGHTS),
-        "image_size": training.image_size,
+        "image_size": generator.contract(network).image_size,
         "class_names": names,
-        "count": len(made),
-        "quality": asdict(judged),
+        "count": count,
+        "quality": asdict(figures),
     }
-    return fakes.complete(
-        folder, staged, record, [replace(fake, score=s) for fake, s in zip(made, scores, strict=True)]
-    )
+    scored = [replace(fake, score=score) for fake, score in zip(written, scores, strict=True)]
+    return fakes.complete(folder, staged, record, scored)
 
 
 def _spread(labels: Labels | None, count: int) -> Labels | None:
@@ -240,31 +201,7 @@ def _drawn(network: nn.Module, labels: Labels | None, count: int, seed: int) -> 
     return np.concatenate(parts)
 
 
-def _judged(
-    training: Training, fake: Pixels, fake_labels: Labels | None, features: Features, settings: GenerateSettings
-) -> Work[tuple[quality.Quality, list[float | None]]]:
-    """Measure the fakes, and the classifier's belief in each; None for each without classes."""
-    order = np.random.default_rng(derive(settings.seed, "judged")).permutation(len(training.pixels))[:MOST_JUDGED]
-    chosen = np.sort(order)
-    total = len(chosen) + len(fake)
-    real_features = yield from _described(training.pixels[chosen], features, 0, total)
-    fake_features = yield from _described(fake, features, len(chosen), total)
-    labels = None if training.labels is None or fake_labels is None else training.labels[chosen]
-    judged = quality.measure(real_features, labels, fake_features, fake_labels, settings.seed)
-    if labels is None or fake_labels is None:
-        return judged, [None] * len(fake)
-    return judged, [round(float(s), 6) for s in quality.scores(real_features, labels, fake_features, fake_labels)]
-
-
-def _described(pixels: Pixels, features: Features, done: int, total: int) -> Work[NDArray[np.float32]]:
-    parts: list[NDArray[np.float32]] = []
-    for start in range(0, len(pixels), JUDGED_AT_ONCE):
-        parts.append(features(pixels[start : start + JUDGED_AT_ONCE]))
-        yield Progress("judging fakes", done + sum(map(len, parts)), total, unit="images")
-    return np.concatenate(parts)
-
-
-def _bands(training: Training, fake: Pixels, labels: Labels | None) -> list[grid.Band]:
-    if labels is None or training.labels is None:
-        return grid.without_classes(training.pixels, fake)
-    return grid.by_class(training.pixels, training.labels, fake, labels, training.class_names)
+def _bands(real: Pictures, fake: Pictures, names: tuple[str, ...]) -> list[grid.Band]:
+    if real.labels is None or fake.labels is None:
+        return grid.without_classes(real.pixels, fake.pixels)
+    return grid.by_class(real.pixels, real.labels, fake.pixels, fake.labels, names)

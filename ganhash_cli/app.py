@@ -74,7 +74,10 @@ def root(
 
 for command in (generate.generate, train.train, encode.encode, query.query, sample.sample, info.info):
     app.command()(verb(command))
-app.add_typer(plugins.plugins)
+plugins_app = typer.Typer(name="plugins", help="List the backbones and generators, and show their options.")
+plugins_app.command("list")(verb(plugins.list_plugins))
+plugins_app.command("show")(verb(plugins.show_plugin))
+app.add_typer(plugins_app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,8 +10,9 @@ import logging
 import os
 import signal
 import sys
+import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LINE_SECONDS, LINE_SECONDS_VERBOSE = 30.0, 2.0  # between lines of progress where there is no terminal
+
 verbosity = 0
-"""-1 quiet, 0 normal, 1 with details, 2 with tracebacks."""
+"""-1 quiet, 0 normal, 1 with more lines of progress, 2 with tracebacks."""
 
 
 def say(text: str) -> None:
@@ -37,12 +40,6 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print one line for the person at the terminal; silent with -q."""
     if verbosity >= 0:
-        print(text, file=sys.stderr)
-
-
-def detail(text: str) -> None:
-    """Print one line that only -v asks for."""
-    if verbosity >= 1:
         print(text, file=sys.stderr)
 
 
@@ -107,11 +104,11 @@ def follow(work: Work[T]) -> T:
     """
     pending: list[int] = []
     with _signals(pending), _bars() as bars:
-        tasks: dict[str, Any] = {}
+        draw = _in_lines() if bars is None else _on(bars)
         try:
             progress = next(work)
             while True:
-                _draw(bars, tasks, progress)
+                draw(progress)
                 progress = work.throw(Interrupted(pending[0])) if pending else next(work)
         except StopIteration as stop:
             result: T = stop.value
@@ -176,13 +173,33 @@ def _bars() -> Iterator[Bar | None]:
         yield bars
 
 
-def _draw(bars: Bar | None, tasks: dict[str, Any], step: Progress) -> None:
+def _in_lines() -> Callable[[Progress], None]:
+    """Return what prints progress where there is no terminal: each stage's end, and now and then a line."""
+    began = last = time.monotonic()
+
+    def draw(step: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if step.done >= step.total or now - last >= (LINE_SECONDS if verbosity < 1 else LINE_SECONDS_VERBOSE):
+            note("  ".join(part for part in (f"{step.stage}:", *_texts(step), f"{now - began:.0f} s") if part))
+            last = now
+
+    return draw
+
+
+def _on(bars: Bar) -> Callable[[Progress], None]:
+    """Return what draws progress as bars, one a stage."""
+    tasks: dict[str, Any] = {}
+
+    def draw(step: Progress) -> None:
+        count, figures = _texts(step)
+        if step.stage not in tasks:
+            tasks[step.stage] = bars.add_task(step.stage, total=step.total, count=count, figures=figures)
+        bars.update(tasks[step.stage], completed=step.done, total=step.total, count=count, figures=figures)
+
+    return draw
+
+
+def _texts(step: Progress) -> tuple[str, str]:
     figures = "  ".join(f"{name} {value:.4g}" for name, value in step.figures.items())
-    count = f"{step.done:,.0f}/{step.total:,.0f} {step.unit}".rstrip()
-    if bars is None:
-        if step.done >= step.total and verbosity >= 0:
-            note(f"{step.stage}: {count}" + (f"  {figures}" if figures else ""))
-        return
-    if step.stage not in tasks:
-        tasks[step.stage] = bars.add_task(step.stage, total=step.total, count=count, figures=figures)
-    bars.update(tasks[step.stage], completed=step.done, total=step.total, count=count, figures=figures)
+    return f"{step.done:,.0f}/{step.total:,.0f} {step.unit}".rstrip(), figures

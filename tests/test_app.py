@@ -38,7 +38,7 @@ def test_an_unknown_verb_is_a_usage_error(capsys: pytest.CaptureFixture[str]):
     assert code == 2
 
 
-@pytest.mark.parametrize("arguments", [["-q", "plugins", "list"], ["sample", "out", "-q"]])
+@pytest.mark.parametrize("arguments", [["-q", "plugins", "list"], ["plugins", "list", "-q"], ["sample", "out", "-q"]])
 def test_quiet_works_before_and_after_the_verb(capsys: pytest.CaptureFixture[str], arguments: list[str]):
     code, _, error = run(capsys, *arguments)
     assert (code, error, console.verbosity) == (0, "", -1)

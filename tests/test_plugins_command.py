@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ganhash_cli.commands.plugins import plugins
+from ganhash_cli.app import plugins_app
 from ganhash_cli.errors import PluginError, UsageError
 from stranger import install
 
@@ -23,7 +23,7 @@ class Plugin:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(plugins, arguments)
+    return CliRunner().invoke(plugins_app, arguments)
 
 
 @pytest.fixture

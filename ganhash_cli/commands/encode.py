@@ -28,7 +28,7 @@ def encode(
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     nul: Annotated[bool, typer.Option("-0", help="Names on stdin are separated by NUL.")] = False,
-    as_json: options.Json = False,
+    json: options.Json = False,
 ) -> None:
     """Give every image a binary code. Again over the same folder, only new and changed images are encoded."""
     from ganhash_cli.engine import encoder, sample
@@ -41,7 +41,7 @@ def encode(
     names = sources.names_on_stdin(nul=nul) if images == "-" else None
     collection = pictures.collect(Path(images)) if names is None else pictures.from_names(names)
     report = console.follow(encoder.encode(bundle, collection, output, overwrite=overwrite, strict=strict))
-    if as_json:
+    if json:
         console.emit({**_record(report), "fingerprint": bundle.fingerprint})
     else:
         _show(report)

@@ -54,7 +54,7 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = workspace.FAKES,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
-    as_json: options.Json = False,
+    json: options.Json = False,
 ) -> None:
     """Train a GAN on the images and draw fakes. The same command again continues a run that was stopped."""
     if steps is not None and minutes is not None:
@@ -86,17 +86,17 @@ def generate(
         )
     if not made.new:
         console.note(f"already done: {console.safe(str(out))}/ holds these very fakes; --overwrite makes them again")
-    _report(made.fakes, (time.monotonic() - began) / 60, as_json)
+    _report(made.fakes, (time.monotonic() - began) / 60, json)
     if made.skipped:
         for item in made.skipped:
             console.warn(f"skipped {console.safe(item.path)}: {item.reason}")
         raise typer.Exit(3)
 
 
-def _report(made: "Fakes", minutes: float, as_json: bool) -> None:
+def _report(made: "Fakes", minutes: float, json: bool) -> None:
     quality: dict[str, Any] = made.record["quality"]
     folder = console.safe(str(made.folder))
-    if as_json:
+    if json:
         console.emit({"fakes": str(made.folder), "count": made.record["count"], "minutes": minutes, **quality})
         return
     console.say(

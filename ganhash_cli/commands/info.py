@@ -13,11 +13,11 @@ from ganhash_cli.errors import InputError
 
 def info(
     path: Annotated[Path, typer.Argument(help="fakes/, model/ or codes.h5.", show_default=False)],
-    as_json: options.Json = False,
+    json: options.Json = False,
 ) -> None:
     """Tell what a fakes folder, a model folder or a codes file holds."""
     facts = _facts(path)
-    if as_json:
+    if json:
         console.emit(facts)
     else:
         console.table(["", ""], [[name, console.safe(_text(value))] for name, value in facts.items()])

@@ -12,10 +12,7 @@ from ganhash_cli.plugin.options import Option, options_of
 from ganhash_cli.plugin.registry import KINDS, Kind, Plugin, find
 from ganhash_cli.plugin.registry import plugins as installed
 
-plugins = typer.Typer(name="plugins", help="List the backbones and generators, and show their options.")
 
-
-@plugins.command("list")
 def list_plugins(json: Json = False) -> None:
     """List the installed plugins; reads metadata only and imports none."""
     found = [plugin for kind in KINDS for plugin in installed(kind)]
@@ -26,7 +23,6 @@ def list_plugins(json: Json = False) -> None:
     console.table(["kind", "name", "package", "version"], [[*map(console.safe, _facts(p).values())] for p in found])
 
 
-@plugins.command("show")
 def show_plugin(
     kind: Annotated[str, typer.Argument(help="backbone or generator", show_default=False)],
     name: Annotated[str, typer.Argument(help="Its name, as `ganhash plugins list` shows it.", show_default=False)],

@@ -33,7 +33,7 @@ def query(
     files: Annotated[bool, typer.Option("-f", "--files", help="Print file names only.")] = False,
     nul: Annotated[bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a PNG.", show_default=False)] = None,
-    as_json: options.Json = False,
+    json: options.Json = False,
 ) -> None:
     """Find the images whose codes differ in the fewest bits."""
     from ganhash_cli.engine import queries, results
@@ -53,7 +53,7 @@ def query(
         started = time.perf_counter()
         answers = results.answer(stored, found, k, max_distance)
         milliseconds = 1000 * (time.perf_counter() - started)
-    if as_json:
+    if json:
         for record in (record for answer in answers for record in answer.records()):
             console.emit(record)
     elif files:

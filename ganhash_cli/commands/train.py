@@ -54,7 +54,7 @@ def train(
         typer.Option(help="Margin of the triplet loss in bits. Default: bits / 16.", show_default=False),
     ] = None,
     entropy: Annotated[Entropy, typer.Option(help="Form of the maximum-entropy loss on fakes.")] = Entropy.uniform,
-    entropy_weight: Annotated[float, typer.Option(help="Its weight; 0 turns it off.")] = 0.1,
+    entropy_weight: Annotated[float, typer.Option(help="Its weight; 0 turns it off.")] = 0.01,
     fakes_per_real: Annotated[float, typer.Option(help="Fakes in a step for each real image.")] = 0.5,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.05,
@@ -69,7 +69,7 @@ def train(
     model: Annotated[Path, typer.Option("--model", "-m", help="Folder to write.")] = workspace.MODEL,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
-    as_json: options.Json = False,
+    json: options.Json = False,
 ) -> None:
     """Train the hashing network. The same command again continues a run that was stopped."""
     from ganhash_cli.engine import backbones, devices, trainer
@@ -108,7 +108,7 @@ def train(
                 strict=strict,
             )
         )
-    _report(result, as_json)
+    _report(result, json)
     if skipped:
         for item in skipped:
             console.warn(f"skipped {console.safe(item.path)}: {item.reason}")
@@ -130,10 +130,10 @@ def _pool(folder: Path) -> "FakePool | None":
     return FakePool(found.collection, found.training_digest, found.summary)
 
 
-def _report(result: "Bundle", as_json: bool) -> None:
+def _report(result: "Bundle", json: bool) -> None:
     check: dict[str, Any] = result.metrics["onnx_check"]
     score = result.metrics["validation_map_at_all"]
-    if as_json:
+    if json:
         console.emit({"model": os.fspath(result.folder), "fingerprint": result.fingerprint, **result.metrics})
         return
     console.say(f"{result.folder}/: {result.backbone['name']}, {result.bits} bits, {result.side} pixels")

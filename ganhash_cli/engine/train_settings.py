@@ -22,7 +22,7 @@ class TrainSettings:
     loss: str = "triplet"
     margin: float | None = None
     entropy: str = "uniform"
-    entropy_weight: float = 0.1
+    entropy_weight: float = 0.01
     entropy_warm_up: float = 0.15
     entropy_anneal: float = 0.1
     fakes_per_real: float = 0.5

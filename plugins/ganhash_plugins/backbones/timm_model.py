@@ -60,17 +60,17 @@ def _pretrained_file(model: str) -> Path:
 
     config = timm.get_pretrained_cfg(model)
     if config is None or not config.hf_hub_id:
-        raise OSError(f"timm offers no weights for {model}{_ways_out(model)}")
+        raise OSError(f"timm offers no weights for {model}", _ways_out(model))
     repository, filename = config.hf_hub_id, config.hf_hub_filename or "model.safetensors"
     cached = try_to_load_from_cache(repository, filename)
     if isinstance(cached, str):
         _log.info("using the ImageNet weights of %s from the cache", config.hf_hub_id)
         return Path(cached)
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise OSError(f"the weights of {model} are not in the cache and HF_HUB_OFFLINE is set{_ways_out(model)}")
+        raise OSError(f"the weights of {model} are not in the cache and HF_HUB_OFFLINE is set", _ways_out(model))
     size = _probe(repository, filename)
     if size is None:
-        raise OSError(f"the weights of {model} are not in the cache and the hub cannot be reached{_ways_out(model)}")
+        raise OSError(f"the weights of {model} are not in the cache and the hub cannot be reached", _ways_out(model))
     _log.info("fetching the ImageNet weights of %s (%.0f MB) from %s on the hub", model, size / 1e6, repository)
     return Path(hf_hub_download(repository, filename))
 
@@ -98,6 +98,6 @@ def _probe(repository: str, filename: str) -> int | None:
 
 def _ways_out(model: str) -> str:
     return (
-        "; train it from scratch with -B pretrained=false, name a file with -B weights=FILE.safetensors,"
+        "train it from scratch with -B pretrained=false, name a file with -B weights=FILE.safetensors,"
         f" or take another backbone than {model} (efficientnet_lite0 brings its weights)"
     )

@@ -152,6 +152,7 @@ def test_fewer_images_than_a_batch_train_all_the_same(tmp_path: Path):
     done, _ = finish(run(tmp_path / "few", tmp_path / "model"))
     assert done.metrics["training_images"] == 6
     assert done.metrics["validation_map_at_all"] is None
+    assert "NaN" not in (tmp_path / "model" / METRICS).read_text()
 
 
 def test_a_broken_image_is_left_out_and_named(coloured: Path, tmp_path: Path):

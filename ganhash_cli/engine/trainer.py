@@ -130,8 +130,8 @@ def _optimise(run: _Run, network: HashNet, data: TrainingData, device: torch.dev
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 training_state.save(state, run.folder, run.digest)
                 saved = time.monotonic()
-            if state.history:
-                figures["mAP"] = state.history[-1]["validation_map"]
+            if state.history and (score := state.history[-1]["validation_map"]) is not None:
+                figures["mAP"] = score
             yield Progress(f"training {run.settings.backbone.name}", state.step, steps, figures, "steps")
     except Interrupted:
         training_state.save(state, run.folder, run.digest)
@@ -181,7 +181,7 @@ def _judge(
 ) -> None:
     """Note the validation mAP of an epoch and keep the weights of the best one; without validation, the last."""
     score = _validation_map(state.network, data, device)
-    state.history.append({"epoch": epoch, **figures, "validation_map": score})
+    state.history.append({"epoch": epoch, **figures, "validation_map": None if math.isnan(score) else score})
     if math.isnan(score) or score >= state.best_score:
         state.best_score = score if not math.isnan(score) else state.best_score
         state.best = {name: value.detach().cpu().clone() for name, value in state.network.state_dict().items()}

@@ -30,7 +30,7 @@ class TrainingState:
     step: int
     best: dict[str, Tensor]
     best_score: float
-    history: list[dict[str, float]]
+    history: list[dict[str, float | None]]
 
 
 def start(network: HashNet, settings: TrainSettings, steps: int, device: torch.device) -> TrainingState:

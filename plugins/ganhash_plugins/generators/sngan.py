@@ -1,8 +1,8 @@
 """sngan: a class-conditional GAN with a spectrally normalised projection critic and the hinge loss.
 
 After Miyato et al. 2018, arXiv:1802.05957 (spectral norm), and Miyato and Koyama 2018, arXiv:1802.05637
-(projection critic, conditional batch norm), in the proportions that pay on a processor: the work is done at
-low resolution, and the step to the full size is one transposed convolution.
+(projection critic, conditional batch norm), in the proportions that pay on a processor: most channels live at
+low resolution, and the critic halves the image before it does anything else.
 """
 
 from itertools import pairwise
@@ -33,11 +33,11 @@ class Sngan(nn.Module):
         self.latent_dim = latent_dim
         self.critic_base = critic_base
         halvings, self.start = _halvings(image_size[-1])
-        widths = [min(base << level, 4 * base) for level in reversed(range(halvings))]
+        widths = [max(1, min(base << level, 8 * base) // 2) for level in reversed(range(halvings + 1))]
         self.seed = nn.Linear(latent_dim, widths[0] * self.start**2)
         self.stages = nn.ModuleList(_Doubling(before, after, num_classes) for before, after in pairwise(widths))
         self.norm = _ConditionalNorm(widths[-1], num_classes)
-        self.paint = nn.ConvTranspose2d(widths[-1], image_size[0], 4, 2, 1)
+        self.paint = nn.Conv2d(widths[-1], image_size[0], 3, padding=1)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Turn (N, latent_dim) noise, and (N,) class numbers, into (N, C, S, S) images in [-1, 1]."""
@@ -73,18 +73,19 @@ class _ConditionalNorm(nn.Module):
 
 
 class _Doubling(nn.Module):
-    """A residual 3x3 convolution, then a transposed one that doubles the size."""
+    """A residual 3x3 convolution, then twice the size by repetition and another 3x3 convolution."""
 
     def __init__(self, before: int, after: int, num_classes: int | None) -> None:
         super().__init__()
         self.first_norm = _ConditionalNorm(before, num_classes)
         self.refine = nn.Conv2d(before, before, 3, padding=1)
         self.second_norm = _ConditionalNorm(before, num_classes)
-        self.grow = nn.ConvTranspose2d(before, after, 4, 2, 1)
+        self.grow = nn.Conv2d(before, after, 3, padding=1)
 
     def forward(self, hidden: Tensor, labels: Tensor | None) -> Tensor:
         hidden = hidden + self.refine(F.relu(self.first_norm(hidden, labels)))
-        grown: Tensor = self.grow(F.relu(self.second_norm(hidden, labels)))
+        larger = F.interpolate(F.relu(self.second_norm(hidden, labels)), scale_factor=2.0)
+        grown: Tensor = self.grow(larger)
         return grown
 
 

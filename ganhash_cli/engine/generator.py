@@ -38,7 +38,7 @@ class GenerateSettings:
     minutes: float | None = None
     size: int | None = None
     batch: int = 64
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     augment: str | None = None
     flips: bool = False
     ema_decay: float = 0.995

@@ -32,6 +32,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet),
     ]
     signature = inspect.signature(function)
+    # Typer reads options from the signature; functions have no such attribute by their type.
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])  # type: ignore[attr-defined]
     run.__annotations__ = {**function.__annotations__, "verbose": Verbose, "quiet": Quiet}
     return run

@@ -26,7 +26,7 @@ def settings(**changes: object) -> TrainSettings:
     small = TrainSettings(
         backbone=registry.identify("backbone", "smallconv", {"width": "8"}), bits=12, epochs=3, batch=12, size=32
     )
-    return replace(small, **changes)  # type: ignore[arg-type]
+    return replace(small, **changes)  # type: ignore[arg-type]  # wrong values are what some tests are about
 
 
 def run(folder: Path, model: Path, chosen: TrainSettings | None = None, fakes: FakePool | None = None, **options: bool):
@@ -162,21 +162,25 @@ def test_a_broken_image_is_left_out_and_named(coloured: Path, tmp_path: Path):
     assert done.metrics["training_images"] + done.metrics["validation_images"] == 35
 
 
+def train_from_csv(folder: Path, rows: list[str], model: Path) -> Bundle:
+    (folder / "list.csv").write_text("\n".join(rows))
+    done, _ = finish(
+        trainer.train(images.from_csv(folder / "list.csv"), "csv", settings(), model, fakes=None, device=CPU)
+    )
+    return done
+
+
 def test_rows_of_a_csv_marked_val_are_the_validation_split(coloured: Path, tmp_path: Path):
     rows = ["path,label,split"]
     rows += [f"{c}/{i:02}.png,{c},{'val' if i < 2 else 'train'}" for c in COLOURS for i in range(12)]
-    (coloured / "list.csv").write_text("\n".join(rows))
-    collection = images.from_csv(coloured / "list.csv")
-    done, _ = finish(trainer.train(collection, "csv", settings(), tmp_path / "model", fakes=None, device=CPU))
+    done = train_from_csv(coloured, rows, tmp_path / "model")
     assert done.metrics["validation_images"] == 6
 
 
 def test_images_with_several_labels_train(coloured: Path, tmp_path: Path):
     rows = ["path,label,label"]
     rows += [f"{c}/{i:02}.png,{c},{'even' if i % 2 else ''}" for c in COLOURS for i in range(12)]
-    (coloured / "list.csv").write_text("\n".join(rows))
-    collection = images.from_csv(coloured / "list.csv")
-    done, _ = finish(trainer.train(collection, "csv", settings(), tmp_path / "model", fakes=None, device=CPU))
+    done = train_from_csv(coloured, rows, tmp_path / "model")
     assert done.class_names == ("blue", "even", "green", "red")
 
 

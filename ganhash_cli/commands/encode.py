@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganhash_cli import console
+from ganhash_cli import console, workspace
 from ganhash_cli.commands import options, sources
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def encode(
             show_default=False,
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Codes file to write.")] = options.CODES,
-    model: options.Model = options.MODEL,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Codes file to write.")] = workspace.CODES,
+    model: options.Model = workspace.MODEL,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     nul: Annotated[bool, typer.Option("-0", help="Names on stdin are separated by NUL.")] = False,
@@ -80,7 +80,6 @@ def _show(report: "EncodeReport") -> None:
 def _list_skipped(report: "EncodeReport") -> None:
     from ganhash_cli.engine.encoder import skipped_list
 
-    for bad in report.skipped[:_SHOWN]:
-        console.warn(f"skipped {console.safe(bad.path)}: {console.safe(bad.reason)}")
+    sources.warn_skipped(report.skipped[:_SHOWN])
     more = f"{len(report.skipped):,} skipped in all, " if len(report.skipped) > _SHOWN else ""
     console.note(f"{more}listed in {console.safe(os.fspath(skipped_list(report.out)))}")

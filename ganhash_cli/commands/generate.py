@@ -8,7 +8,6 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options, sources
-from ganhash_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.fakes import Fakes
@@ -57,8 +56,6 @@ def generate(
     json: options.Json = False,
 ) -> None:
     """Train a GAN on the images and draw fakes. The same command again continues a run that was stopped."""
-    if steps is not None and minutes is not None:
-        raise UsageError("--steps and --minutes exclude each other", hint="give one of them")
     from ganhash_cli.engine import devices, pool
     from ganhash_cli.engine.generator import GenerateSettings
     from ganhash_cli.plugin import registry
@@ -87,9 +84,8 @@ def generate(
     if not made.new:
         console.note(f"already done: {console.safe(str(out))}/ holds these very fakes; --overwrite makes them again")
     _report(made.fakes, (time.monotonic() - began) / 60, json)
+    sources.warn_skipped(made.skipped)
     if made.skipped:
-        for item in made.skipped:
-            console.warn(f"skipped {console.safe(item.path)}: {item.reason}")
         raise typer.Exit(3)
 
 

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from ganhash_cli import workspace
-
 
 class DeviceName(StrEnum):
     """Where torch computes."""
@@ -16,6 +14,14 @@ class DeviceName(StrEnum):
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
+
+
+class PrecisionName(StrEnum):
+    """Arithmetic of torch's forward passes."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, one object a line.")]
@@ -35,17 +41,6 @@ Images = Annotated[
         show_default=False,
     ),
 ]
-
-MODEL = workspace.MODEL
-CODES = workspace.CODES
-
-
-class PrecisionName(StrEnum):
-    """Arithmetic of torch's forward passes."""
-
-    auto = "auto"
-    float32 = "float32"
-    bfloat16 = "bfloat16"
 
 
 def pairs(given: list[str] | None, flag: str) -> dict[str, str]:

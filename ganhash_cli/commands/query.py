@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from ganhash_cli import console
+from ganhash_cli import console, workspace
 from ganhash_cli.commands import options, sources
 from ganhash_cli.errors import NothingFound, UsageError
 
@@ -23,8 +23,8 @@ def query(
         list[str],
         typer.Argument(help="Images, a folder or a CSV of them, or `-` for names on stdin.", show_default=False),
     ],
-    codes: options.Codes = options.CODES,
-    model: options.Model = options.MODEL,
+    codes: options.Codes = workspace.CODES,
+    model: options.Model = workspace.MODEL,
     k: Annotated[int, typer.Option("-k", min=1, help="Show at most so many neighbours.")] = 10,
     max_distance: Annotated[
         int | None,
@@ -64,8 +64,7 @@ def query(
     _note_ties(answers)
     if sheet:
         _write_sheet(answers, sheet)
-    for bad in found.skipped:
-        console.warn(f"skipped {console.safe(bad.path)}: {console.safe(bad.reason)}")
+    sources.warn_skipped(found.skipped)
     if not any(answer.hits for answer in answers):
         raise NothingFound(
             f"no image within {max_distance} of {bundle.bits} bits", hint="allow more with --max-distance"

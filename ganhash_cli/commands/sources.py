@@ -1,7 +1,7 @@
 """What the words after a verb mean as images: a folder, a CSV, names on stdin, or nothing for the sample."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ganhash_cli import console
 
 if TYPE_CHECKING:
-    from ganhash_cli.engine.images import Collection
+    from ganhash_cli.engine.images import Collection, Skipped
 
 
 @contextmanager
@@ -34,4 +34,7 @@ def names_on_stdin(*, nul: bool = False) -> list[bytes]:
     return [name for name in sys.stdin.buffer.read().split(separator) if name]
 
 
-open_collection = open_training
+def warn_skipped(skipped: "Iterable[Skipped]") -> None:
+    """Name each image that was left out, and why."""
+    for item in skipped:
+        console.warn(f"skipped {console.safe(item.path)}: {console.safe(item.reason)}")

@@ -109,9 +109,8 @@ def train(
             )
         )
     _report(result, json)
+    sources.warn_skipped(skipped)
     if skipped:
-        for item in skipped:
-            console.warn(f"skipped {console.safe(item.path)}: {item.reason}")
         raise typer.Exit(3)
 
 

@@ -72,7 +72,7 @@ def normalise(images: Tensor, backbone: nn.Module) -> Tensor:
 
 def feature_extractor(identity: Identity, device: torch.device, batch: int = 64) -> Features:
     """Return a function from (N, S, S, 3) RGB bytes to (N, feature_dim) float32 features of a frozen backbone."""
-    backbone = build(identity).eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    backbone = build(identity).eval().to(device).to(memory_format=torch.channels_last)
 
     def features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = []

@@ -10,7 +10,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from ganhash_cli.engine.generator import GenerateSettings, contract
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import Interrupted, UsageError
+from ganhash_cli.plugin.contracts import Adversarial, SelfTrained
 
 CHECKPOINT_SECONDS = 30.0
 CRITIC_RATE = 2.0
@@ -91,11 +92,11 @@ class _State:
 
 def _start(network: nn.Module, settings: GenerateSettings, device: torch.device) -> _State:
     torch.manual_seed(derive(settings.seed, "critic"))
-    critic = network.critic() if hasattr(network, "critic") else None  # type: ignore[operator]
+    critic = cast(Adversarial, network).critic() if hasattr(network, "critic") else None
     state = _State(network, copy.deepcopy(network), critic)
     rates = {"network": settings.learning_rate, "critic": CRITIC_RATE * settings.learning_rate}
     for name, module in state.modules().items():
-        module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(device).to(memory_format=torch.channels_last)
         if name in rates:
             betas = (0.0, 0.9) if critic is not None else (0.9, 0.999)
             state.optimisers[name] = torch.optim.Adam(module.parameters(), rates[name], betas)
@@ -165,13 +166,13 @@ def _move_generator(
 def _self_trained(state: _State, data: Data, settings: GenerateSettings, device: torch.device) -> float:
     real, labels = _real(state, data, settings, device)
     with devices.autocast(device, settings.precision):
-        loss = state.network.training_loss(real, labels)  # type: ignore[operator]
+        loss = cast(SelfTrained, state.network).training_loss(real, labels)
     return _descend(loss.float(), state.optimisers["network"])
 
 
 def _descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> float:
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     optimiser.step()
     return float(loss.detach())
 

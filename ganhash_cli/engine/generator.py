@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ganhash_cli.engine import devices, diffaugment
 from ganhash_cli.engine.adversarial import OBJECTIVES
+from ganhash_cli.engine.limits import require_within
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import PluginError, UsageError
 from ganhash_cli.plugin import registry
@@ -49,12 +50,12 @@ class GenerateSettings:
     def __post_init__(self) -> None:
         if self.steps is not None and self.minutes is not None:
             raise UsageError("--steps and --minutes exclude each other", hint="give one of them")
-        _within("count", self.count, 1, 10_000_000)
-        _within("steps", self.steps, 1, 100_000_000)
-        _within("minutes", self.minutes, 0.001, 1_000_000)
-        _within("size", self.size, *SIDES)
-        _within("batch", self.batch, 2, 65_536)
-        _within("learning-rate", self.learning_rate, 1e-9, 1)
+        require_within("count", self.count, 1, 10_000_000)
+        require_within("steps", self.steps, 1, 100_000_000)
+        require_within("minutes", self.minutes, 0.001, 1_000_000)
+        require_within("size", self.size, *SIDES)
+        require_within("batch", self.batch, 2, 65_536)
+        require_within("learning-rate", self.learning_rate, 1e-9, 1)
         diffaugment.steps(self.augment or "")
 
 
@@ -114,8 +115,3 @@ def _broken(identity: Identity, reason: str) -> PluginError:
         f"generator {identity.name!r} of package {identity.package} is no generator: {reason}",
         hint="docs/plugins.md says what a generator must have",
     )
-
-
-def _within(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:
-        raise UsageError(f"--{name} {value}: must be from {low:,} to {high:,}")

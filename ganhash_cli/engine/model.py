@@ -23,9 +23,6 @@ class HashNet(nn.Module):
     Takes (N, 3, S, S) images in [0, 255] and gives (N, bits) logits.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, backbone: nn.Module, bits: int) -> None:
         super().__init__()
         rules = backbones.contract(backbone)
@@ -33,12 +30,10 @@ class HashNet(nn.Module):
         self.head = nn.Linear(rules.feature_dim, bits, bias=False)
         self.norm = nn.BatchNorm1d(bits)
         nn.init.constant_(self.norm.weight, INITIAL_SCALE)
-        self.register_buffer("mean", torch.tensor(rules.mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(rules.std).view(-1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (N, 3, S, S) images in [0, 255] into (N, bits) logits."""
-        features = self.backbone((images.float() / 255 - self.mean) / self.std)
+        features = self.backbone(backbones.normalise(images, self.backbone))
         logits: Tensor = self.norm(self.head(features))
         return logits
 

@@ -98,10 +98,10 @@ class Classifier:
         def loss() -> torch.Tensor:
             optimiser.zero_grad()
             value = F.cross_entropy(inputs @ weights + biases, targets) + _WEIGHT_DECAY * weights.square().sum()
-            value.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(value)
             return value
 
-        optimiser.step(loss)  # type: ignore[no-untyped-call]
+        optimiser.step(loss)  # type: ignore[no-untyped-call]  # torch leaves LBFGS untyped
         return cls(weights.detach(), biases.detach())
 
     def probabilities(self, features: Features) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ganhash_cli.engine import bits, devices
+from ganhash_cli.engine.limits import require_within
 from ganhash_cli.engine.losses import ENTROPIES, LOSSES
 from ganhash_cli.errors import UsageError
 from ganhash_cli.plugin.registry import Identity
@@ -33,14 +34,14 @@ class TrainSettings:
     precision: devices.Precision = "auto"
 
     def __post_init__(self) -> None:
-        _within("bits", self.bits, 1, bits.MAX_BITS)
-        _within("epochs", self.epochs, 1, 100_000)
-        _within("batch", self.batch, 4, 65_536)
-        _within("learning-rate", self.learning_rate, 1e-9, 10)
-        _within("entropy-weight", self.entropy_weight, 0, 1000)
-        _within("validation", self.validation, 0, 0.9)
+        require_within("bits", self.bits, 1, bits.MAX_BITS)
+        require_within("epochs", self.epochs, 1, 100_000)
+        require_within("batch", self.batch, 4, 65_536)
+        require_within("learning-rate", self.learning_rate, 1e-9, 10)
+        require_within("entropy-weight", self.entropy_weight, 0, 1000)
+        require_within("validation", self.validation, 0, 0.9)
         if self.size is not None:
-            _within("size", self.size, 16, 1024)
+            require_within("size", self.size, 16, 1024)
         for name, table in ((self.loss, LOSSES), (self.entropy, ENTROPIES)):
             if name not in table:
                 raise UsageError(f"no loss named {name!r}", hint=f"there are: {', '.join(table)}")
@@ -49,8 +50,3 @@ class TrainSettings:
     def margin_bits(self) -> float:
         """The margin of the triplet loss in bits: a sixteenth of the code where none is asked for."""
         return self.bits / 16 if self.margin is None else self.margin
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UsageError(f"--{name} must lie between {low:g} and {high:g}, not {value:g}")

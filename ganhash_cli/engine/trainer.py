@@ -160,7 +160,7 @@ def _step(
         loss = loss + weight * entropy
         figures["entropy"] = float(entropy.detach())
     state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     state.optimiser.step()
     state.schedule.step()
     return figures

@@ -37,7 +37,7 @@ def start(network: HashNet, settings: TrainSettings, steps: int, device: torch.d
     """Begin a run of `steps` steps: AdamW, one cycle, the head by the run's seed."""
     torch.manual_seed(derive(settings.seed, "head"))
     network.head.reset_parameters()
-    network.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    network.to(device).to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=0.2

@@ -84,7 +84,7 @@ def _probe(repository: str, filename: str) -> int | None:
     def ask() -> None:
         request: Any = urllib.request.Request(hf_hub_url(repository, filename), method="HEAD")  # noqa: S310 (https from the hub's own library)
         try:
-            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as response:  # noqa: S310 (the same)
                 answer.append(int(response.headers.get("X-Linked-Size") or response.headers.get("Content-Length") or 0))
         except (OSError, ValueError):
             return

@@ -116,15 +116,16 @@ def follow(work: Work[T]) -> T:
 
 
 def set_up_logging() -> None:
-    """Show what plugins log; a plugin speaks through `logging`, never by printing."""
-    logger = logging.getLogger("ganhash_plugins")
-    logger.handlers = [_Notes()]
-    logger.setLevel(logging.INFO)
+    """Show what plugins and the engine log; they speak through `logging`, never by printing."""
+    for name in ("ganhash_plugins", "ganhash_cli.engine"):
+        logger = logging.getLogger(name)
+        logger.handlers = [_Notes()]
+        logger.setLevel(logging.INFO)
 
 
 class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        (warn if record.levelno >= logging.WARNING else note)(record.getMessage())
+        (warn if record.levelno >= logging.WARNING else note)(safe(record.getMessage()))
 
 
 def _escape(char: str) -> str:

@@ -52,14 +52,44 @@ def test_a_truncated_file_falls_back_to_the_checkpoint_before(tmp_path: Path, le
     assert checkpoint.load_latest(tmp_path) == (1, {"step": 1})
 
 
-def test_all_damaged_is_a_corrupt_error(tmp_path: Path) -> None:
+def test_all_damaged_is_no_checkpoint(tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, {"step": step})
+        flip_a_bit(tmp_path / f"step-{step:08}.ckpt", 40)
+    assert checkpoint.load_latest(tmp_path) is None
+
+
+@pytest.mark.parametrize(("harmed", "start"), [((2,), "from step 1"), ((1, 2), "from the start")])
+def test_damaged_ones_are_told_of_in_one_line(
+    harmed: tuple[int, ...], start: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, {"step": step})
+    for step in harmed:
+        flip_a_bit(tmp_path / f"step-{step:08}.ckpt", 40)
+    checkpoint.load_latest(tmp_path)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert start in line
+    assert all(f"step-{step:08}.ckpt" in line for step in harmed)
+
+
+def test_whole_ones_are_not_worth_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     checkpoint.save(tmp_path, 1, {"step": 1})
-    flip_a_bit(tmp_path / "step-00000001.ckpt", 40)
-    with pytest.raises(CorruptError, match="damaged"):
-        checkpoint.load_latest(tmp_path)
+    checkpoint.load_latest(tmp_path)
+    assert caplog.records == []
+
+
+def test_a_damaged_one_does_not_take_the_place_of_a_whole_one(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, step, {"step": step})
+    flip_a_bit(tmp_path / "step-00000003.ckpt", 40)
+    checkpoint.load_latest(tmp_path)
+    checkpoint.save(tmp_path, 4, {"step": 4})
+    flip_a_bit(tmp_path / "step-00000004.ckpt", 40)
+    assert checkpoint.load_latest(tmp_path) == (2, {"step": 2})
 
 
 def test_a_payload_that_could_run_code_is_not_loaded(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, {"path": tmp_path})
-    with pytest.raises(Exception, match="weights_only"):
+    with pytest.raises(CorruptError, match="unsafe"):
         checkpoint.load_latest(tmp_path)

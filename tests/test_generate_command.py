@@ -3,15 +3,17 @@
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from ganhash_cli import app
-from ganhash_cli.engine import sample
+from ganhash_cli.engine import gan, sample
 
 QUICK = ["-g", "tiny", "--steps", "2", "--batch", "4", "--features", "smallconv"]
 
@@ -29,6 +31,12 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int
         app.main(["generate", *(str(argument) for argument in arguments)])
     printed = capsys.readouterr()
     return int(ended.value.code or 0), printed.out, printed.err
+
+
+def _fail_at_step_1(state: Any, *_: object) -> dict[str, float]:
+    if state.step == 1:
+        raise RuntimeError
+    return {}
 
 
 def test_it_ends_by_saying_what_there_is_and_how_good(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,6 +81,29 @@ def test_the_same_command_again_says_that_it_is_done(coloured: Path, capsys: pyt
     run(capsys, coloured, *QUICK)
     code, out, err = run(capsys, coloured, *QUICK)
     assert (code, "already done" in err, "36 fakes" in out) == (0, True, True)
+
+
+def test_a_second_run_over_the_workspace_itself_does_not_take_the_fakes_for_images(
+    coloured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(coloured, "photos")
+    run(capsys, ".", *QUICK)
+    code, out, err = run(capsys, ".", *QUICK)
+    assert (code, "already done" in err, "36 fakes" in out) == (0, True, True)
+
+
+def test_a_damaged_checkpoint_is_told_of_and_the_run_goes_on(
+    coloured: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(gan, "_step", _fail_at_step_1)
+        patch.setattr(gan, "CHECKPOINT_SECONDS", 0.0)
+        run(capsys, coloured, *QUICK, "--steps", "3")
+    (checkpoint,) = Path("fakes/.work/checkpoints").iterdir()
+    checkpoint.write_bytes(b"damaged")
+    code, out, err = run(capsys, coloured, *QUICK, "--steps", "3")
+    assert (code, "36 fakes" in out) == (0, True)
+    assert f"warning: {checkpoint}: the checksum is wrong" in err
 
 
 def test_another_command_over_fakes_is_exit_2_with_a_hint(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:

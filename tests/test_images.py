@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from ganhash_cli.engine import decoding, images
+from ganhash_cli.engine import decoding, fakes, images, pool
 from ganhash_cli.engine.decoding import Undecodable, decode, square
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.errors import InputError, UsageError
@@ -323,7 +323,34 @@ def test_any_name_is_kept_byte_for_byte_and_can_be_read(name: bytes, tmp_path: P
 def test_a_label_that_is_not_utf_8_can_be_printed(tmp_path: Path) -> None:
     os.mkdir(os.fsencode(tmp_path) + b"/\xff")
     put(tmp_path, os.fsdecode(b"\xff/1.png"))
-    assert images.from_folder(tmp_path).class_names == ("?",)
+    assert images.from_folder(tmp_path).class_names == ("\\xff",)
+
+
+def test_labels_that_are_not_utf_8_stay_apart(tmp_path: Path) -> None:
+    for folder in (b"\xfe", b"\xff"):
+        os.mkdir(os.fsencode(tmp_path) + b"/" + folder)
+        put(tmp_path, os.fsdecode(folder + b"/1.png"))
+    assert len(set(images.from_folder(tmp_path).class_names)) == 2
+
+
+@pytest.mark.parametrize("mark", [fakes.DESCRIPTION, f"{fakes.WORK}/{pool.PLAN}"])
+def test_fakes_below_a_folder_are_none_of_its_images(mark: str, tmp_path: Path) -> None:
+    put(tmp_path, "cat/1.png", "fakes/cat/000000.png", "fakes/grid.png")
+    (tmp_path / "fakes" / mark).parent.mkdir(exist_ok=True)
+    (tmp_path / "fakes" / mark).write_text("{}")
+    collection = images.from_folder(tmp_path)
+    assert (paths(collection), collection.class_names) == ([b"cat/1.png"], ("cat",))
+
+
+def test_a_folder_of_fakes_that_is_named_itself_is_read(tmp_path: Path) -> None:
+    put(tmp_path, "fakes/cat/000000.png")
+    (tmp_path / "fakes" / fakes.DESCRIPTION).write_text("{}")
+    assert paths(images.from_folder(tmp_path / "fakes")) == [b"cat/000000.png"]
+
+
+def test_a_folder_that_happens_to_be_called_fakes_is_a_label(tmp_path: Path) -> None:
+    put(tmp_path, "fakes/1.png")
+    assert images.from_folder(tmp_path).class_names == ("fakes",)
 
 
 def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
@@ -442,6 +469,12 @@ def test_quoted_names_may_hold_commas(tmp_path: Path) -> None:
 def test_names_that_are_not_utf_8_are_kept(tmp_path: Path) -> None:
     put(tmp_path, os.fsdecode(b"caf\xe9.png"))
     assert paths(listed(tmp_path, b"path\ncaf\xe9.png\n")) == [b"caf\xe9.png"]
+
+
+def test_a_label_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="line 3") as raised:
+        listed(tmp_path, b"path,label\na.png,cat\nb/c.png,caf\xe9\n")
+    assert "UTF-8" in raised.value.hint
 
 
 def test_a_file_that_a_csv_names_in_vain_is_skipped(tmp_path: Path) -> None:

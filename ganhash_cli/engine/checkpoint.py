@@ -1,8 +1,10 @@
-"""Checkpoints of a training run: saved whole, checked by digest, the last two kept."""
+"""Checkpoints of a training run: saved whole, checked by digest, the last two kept; a damaged one is told of."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import pickle
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from ganhash_cli.errors import CorruptError
 
 KEPT = 2
 _DIGEST_BYTES = 32
+_LOG = logging.getLogger(__name__)
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> None:
@@ -30,18 +33,38 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
 def load_latest(folder: Path) -> tuple[int, dict[str, Any]] | None:
     """Return step and state of the newest whole checkpoint, None where there is none.
 
-    A damaged one is passed over for the one before it; `CorruptError` where all are damaged.
+    Damaged ones are removed, with a warning, and passed over for the one before them. Raises `CorruptError` where
+    one is whole but holds what could run code.
     """
-    found = _newest_first(folder)
-    for path in found:
+    damaged: list[Path] = []
+    for path in _newest_first(folder):
         content = path.read_bytes()
         payload = content[_DIGEST_BYTES:]
         if hashlib.sha256(payload).digest() == content[:_DIGEST_BYTES]:
-            state: dict[str, Any] = torch.load(BytesIO(payload), map_location="cpu", weights_only=True)
-            return int(path.stem.removeprefix("step-")), state
-    if found:
-        raise CorruptError(f"every checkpoint in {folder} is damaged", hint="start again with --overwrite")
+            step = int(path.stem.removeprefix("step-"))
+            _tell(damaged, f"step {step:,}")
+            return step, _state(path, payload)
+        path.unlink()  # else it would count among those that are kept
+        damaged.append(path)
+    _tell(damaged, "the start")
     return None
+
+
+def _state(path: Path, payload: bytes) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(BytesIO(payload), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CorruptError(
+            f"{path} holds more than tensors and plain values, and is refused as unsafe",
+            hint="start again with --overwrite",
+        ) from error
+    return state
+
+
+def _tell(damaged: list[Path], start: str) -> None:
+    if damaged:
+        names = " and ".join(map(str, damaged))
+        _LOG.warning("%s: the checksum is wrong, the checkpoint is damaged; going on from %s", names, start)
 
 
 def _newest_first(folder: Path) -> list[Path]:

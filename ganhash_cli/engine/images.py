@@ -27,6 +27,8 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif"}
     | {".tif", ".tiff", ".ppm", ".pgm", ".pbm"}
 )
+OUR_FAKES = (b"fakes.json", b".work/plan.json")
+"""What marks a folder of fakes, finished or not, which is no folder of training images."""
 VALIDATION_SPLIT = "val"
 TRAINING_SPLITS = ("", "train", VALIDATION_SPLIT)
 _IN_MEMORY_BYTES = 2 << 30  # above this, decoded images lie in a temporary file that the system pages in
@@ -96,14 +98,17 @@ def collect(source: Path) -> Collection:
 
 
 def from_folder(folder: Path) -> Collection:
-    """List a folder recursively; the first folder below is the label. Links to folders are not followed."""
+    """List a folder recursively; the first folder below is the label.
+
+    Links to folders are not followed, and fakes of an earlier run that lie below are no images of the folder.
+    """
     root = os.path.realpath(os.fsencode(folder))
     unreadable: list[OSError] = []
     names = [os.path.relpath(file, root) for file in _walk(root, unreadable) if _suffix(file) in SUFFIXES]
     folders = sorted({name.split(b"/")[0] for name in names if b"/" in name})
     number = {name: (index,) for index, name in enumerate(folders)}
     labels = [number[name.split(b"/")[0]] if b"/" in name else () for name in names]
-    class_names = tuple(os.fsdecode(name).encode(errors="replace").decode() for name in folders)
+    class_names = tuple(name.decode(errors="backslashreplace") for name in folders)
     refused = [Skipped(os.path.relpath(e.filename, root), e.strerror or str(e)) for e in unreadable]
     return _collection(root, zip(names, labels, [""] * len(names), strict=True), class_names, refused)
 
@@ -121,7 +126,8 @@ def from_names(names: Iterable[bytes]) -> Collection:
 def from_csv(file: Path) -> Collection:
     """List images from a CSV with a header: `path`, any number of `label` columns, and an optional `split`.
 
-    Paths are relative to the folder of the CSV and may not leave it. Several labels make it multi-label.
+    Paths are relative to the folder of the CSV and may not leave it; they may be any bytes, but labels are UTF-8.
+    Several labels make it multi-label.
     """
     root = os.path.realpath(os.fsencode(file.parent))
     rows: dict[bytes, tuple[tuple[str, ...], str]] = {}
@@ -143,6 +149,7 @@ def from_csv(file: Path) -> Collection:
                 raise UsageError(f"{file}, line {number}: {row[0]!r} lies outside {file.parent}")
             fields = list(zip(header, row, strict=False))
             labels = tuple(value for column, value in fields if column == "label" and value)
+            _require_utf8(labels, f"{file}, line {number}")
             rows[name] = (labels, next((value for column, value in fields if column == "split"), ""))
     class_names = tuple(sorted({label for labels, _ in rows.values() for label in labels}))
     number_of = {name: index for index, name in enumerate(class_names)}
@@ -251,8 +258,12 @@ def _collection(
 
 def _walk(root: bytes, unreadable: list[OSError]) -> Iterator[bytes]:
     for folder, folders, names in os.walk(root, onerror=unreadable.append):
-        folders[:] = [name for name in folders if not name.startswith(b".")]
+        folders[:] = [name for name in folders if not name.startswith(b".") and not _holds_fakes(folder, name)]
         yield from (os.path.join(folder, name) for name in names if not name.startswith(b"."))
+
+
+def _holds_fakes(*folder: bytes) -> bool:
+    return any(os.path.exists(os.path.join(*folder, mark)) for mark in OUR_FAKES)
 
 
 def _lines(stream: TextIO, file: Path) -> Iterator[list[str]]:
@@ -260,6 +271,13 @@ def _lines(stream: TextIO, file: Path) -> Iterator[list[str]]:
         yield from csv.reader(stream)
     except csv.Error as error:
         raise UsageError(f"{file} is no CSV: {error}", hint="name a folder of images or a .csv list") from error
+
+
+def _require_utf8(labels: Iterable[str], where: str) -> None:
+    """Refuse labels that no file of ours could hold as text; a table saved as Latin-1 is the usual cause."""
+    for label in labels:
+        if label != label.encode(errors="replace").decode():
+            raise UsageError(f"{where}: the label {label!r} is not UTF-8", hint="save the file as UTF-8")
 
 
 def _suffix(name: bytes) -> str:

@@ -27,6 +27,7 @@ class Loss(StrEnum):
     """Losses on real images."""
 
     triplet = "triplet"
+    csq = "csq"
 
 
 def train(
@@ -49,9 +50,9 @@ def train(
         ),
     ] = None,
     loss: Annotated[Loss, typer.Option(help="What brings similar images together.")] = Loss.triplet,
-    margin: Annotated[
-        float | None,
-        typer.Option(help="Margin of the triplet loss in bits. Default: bits / 16.", show_default=False),
+    loss_options: Annotated[
+        list[str] | None,
+        typer.Option("-L", metavar="NAME=VALUE", help="An option of the loss; docs/losses.md lists them"),
     ] = None,
     entropy: Annotated[Entropy, typer.Option(help="Form of the maximum-entropy loss on fakes.")] = Entropy.uniform,
     entropy_weight: Annotated[float, typer.Option(help="Its weight; 0 turns it off.")] = 0.01,
@@ -72,7 +73,7 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train the hashing network. The same command again continues a run that was stopped."""
-    from ganhash_cli.engine import backbones, devices, trainer
+    from ganhash_cli.engine import backbones, devices, losses, trainer
     from ganhash_cli.engine.train_settings import TrainSettings
 
     given = options.pairs(backbone_options, "-B")
@@ -83,7 +84,7 @@ def train(
         batch=batch,
         size=size,
         loss=loss.value,
-        margin=margin,
+        loss_options=losses.parse(loss.value, options.pairs(loss_options, "-L")),
         entropy=entropy.value,
         entropy_weight=entropy_weight,
         fakes_per_real=fakes_per_real,

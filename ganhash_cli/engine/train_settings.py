@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ganhash_cli.engine import bits, devices
 from ganhash_cli.engine.limits import require_within
 from ganhash_cli.engine.losses import ENTROPIES, LOSSES
 from ganhash_cli.errors import UsageError
+from ganhash_cli.plugin.options import Value
 from ganhash_cli.plugin.registry import Identity
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """The settings of one run; margin and size are chosen from the code length and the images where they are None."""
+    """The settings of one run; `size` is chosen from the images where it is None."""
 
     backbone: Identity
     bits: int = 48
@@ -21,7 +22,7 @@ class TrainSettings:
     batch: int = 32
     size: int | None = None
     loss: str = "triplet"
-    margin: float | None = None
+    loss_options: dict[str, Value] = field(default_factory=dict)
     entropy: str = "uniform"
     entropy_weight: float = 0.01
     entropy_warm_up: float = 0.15
@@ -45,8 +46,3 @@ class TrainSettings:
         for name, table in ((self.loss, LOSSES), (self.entropy, ENTROPIES)):
             if name not in table:
                 raise UsageError(f"no loss named {name!r}", hint=f"there are: {', '.join(table)}")
-
-    @property
-    def margin_bits(self) -> float:
-        """The margin of the triplet loss in bits: a sixteenth of the code where none is asked for."""
-        return self.bits / 16 if self.margin is None else self.margin

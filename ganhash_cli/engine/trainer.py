@@ -146,11 +146,10 @@ def _step(
     """Take one optimiser step and return its losses."""
     torch.manual_seed(derive(settings.seed, "train", state.step))
     chosen = sampling.draw(data.labels, settings.batch, settings.seed, state.step)
-    labels = data.labels[chosen]
-    similar = torch.from_numpy(metrics.relevance(labels, labels)).to(device)
+    labels = torch.from_numpy(data.labels[chosen]).to(device)
     with devices.autocast(device, settings.precision):
         logits = state.network(augment(to_tensor(data.training[chosen], device)))
-    loss = LOSSES[settings.loss](logits.float(), similar, margin=settings.margin_bits)
+    loss = LOSSES[settings.loss](logits.float(), labels, **settings.loss_options)
     figures = {settings.loss: float(loss.detach())}
     if data.fakes is not None and settings.entropy_weight > 0:
         entropy = _entropy(state, data.fakes, settings, device)

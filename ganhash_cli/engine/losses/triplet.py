@@ -9,20 +9,22 @@ def relaxed(logits: Tensor) -> Tensor:
     return torch.tanh(logits / 2)
 
 
-def triplet(logits: Tensor, similar: Tensor, *, margin: float) -> Tensor:
+def triplet(logits: Tensor, labels: Tensor, *, margin: float | None = None) -> Tensor:
     """Average the violated triplets of a batch.
 
-    `logits` are (N, bits), `similar` (N, N) booleans, `margin` in bits. With d(a, b) = ||v_a - v_b||^2 / 4, which
-    is the Hamming distance for saturated codes, every anchor, positive and negative give max(0, margin + d(a, p)
-    - d(a, n)) (Lai et al. 2015, eq. 3). The mean is over the triplets above zero, since most soon are zero and a
-    mean over all of them would fade (Hermans et al. 2017, "batch all, non-zero").
+    `logits` are (N, bits), `labels` (N, classes) booleans; images that share a label are similar. `margin` is in
+    bits, by default a sixteenth of the code. With d(a, b) = ||v_a - v_b||^2 / 4, which is the Hamming distance for
+    saturated codes, every anchor, positive and negative give max(0, margin + d(a, p) - d(a, n)) (Lai et al. 2015,
+    eq. 3). The mean is over the triplets above zero, since most soon are zero and a mean over all of them would
+    fade (Hermans et al. 2017, "batch all, non-zero").
     """
     codes = relaxed(logits)
     bits = codes.shape[1]
+    similar = labels.to(codes) @ labels.to(codes).T > 0
     length = codes.square().sum(1)
     distance = (length[:, None] + length[None] - 2 * codes @ codes.T) / 4
     positive = similar & ~torch.eye(len(codes), dtype=torch.bool, device=codes.device)
-    violation = torch.relu(margin + distance[:, :, None] - distance[:, None, :])
+    violation = torch.relu((bits / 16 if margin is None else margin) + distance[:, :, None] - distance[:, None, :])
     violation = violation * (positive[:, :, None] & ~similar[:, None, :])
     active = (violation > 0).sum().clamp(min=1)
     # In units of the code's length, so that the size of the loss does not depend on the number of bits.

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from ganhash_cli.engine import fakes, grid, images
 from ganhash_cli.engine.fakes import Fakes
+from ganhash_cli.engine.files import json_digest, write_json
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.errors import CorruptError, InputError
 
@@ -28,6 +30,12 @@ def made(folder: Path, pixels: NDArray[np.uint8], labels: list[int] | None = Non
     (staged / fakes.GRID).write_bytes(b"grid")
     (staged / fakes.WEIGHTS).write_bytes(b"weights")
     return fakes.complete(folder, staged, {"class_names": names, "training_digest": "abc"}, written)
+
+
+def describe(folder: Path, record: dict[str, Any]) -> None:
+    """Put another description in place, sealed as an attacker would."""
+    del record["sha256"]
+    write_json(folder / fakes.DESCRIPTION, record | {"sha256": json_digest(record)})
 
 
 def test_fakes_lie_in_a_folder_for_each_class_whatever_its_name(tmp_path: Path) -> None:
@@ -95,10 +103,9 @@ def test_one_harmed_image_is_found_on_opening(harm: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("path", ["../stolen.png", "/etc/hostname"])
 def test_a_description_cannot_name_a_file_outside(path: str, tmp_path: Path) -> None:
     made(tmp_path, pictures(1))
-    description = tmp_path / fakes.DESCRIPTION
-    record = json.loads(description.read_text())
+    record = json.loads((tmp_path / fakes.DESCRIPTION).read_text())
     record["images"][0]["path"] = path
-    description.write_text(json.dumps(record))
+    describe(tmp_path, record)
     with pytest.raises(CorruptError, match="outside"):
         Fakes.open(tmp_path)
 
@@ -106,10 +113,25 @@ def test_a_description_cannot_name_a_file_outside(path: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("change", [{"schema": 99}, {"format": "other"}, {"images": [{"path": 1}]}])
 def test_a_description_of_another_kind_is_refused(change: dict[str, object], tmp_path: Path) -> None:
     made(tmp_path, pictures(1))
-    description = tmp_path / fakes.DESCRIPTION
-    description.write_text(json.dumps(json.loads(description.read_text()) | change))
-    with pytest.raises(CorruptError):
+    describe(tmp_path, json.loads((tmp_path / fakes.DESCRIPTION).read_text()) | change)
+    with pytest.raises(CorruptError, match=r"another kind|incomplete"):
         Fakes.open(tmp_path)
+
+
+def test_a_changed_figure_in_the_description_is_found(tmp_path: Path) -> None:
+    made(tmp_path, pictures(1))
+    description = tmp_path / fakes.DESCRIPTION
+    description.write_text(description.read_text().replace('"abc"', '"abd"'))
+    with pytest.raises(CorruptError, match="checksum"):
+        Fakes.read(tmp_path)
+
+
+def test_a_description_from_before_there_was_a_seal_is_read(tmp_path: Path) -> None:
+    made(tmp_path, pictures(1))
+    record = json.loads((tmp_path / fakes.DESCRIPTION).read_text())
+    del record["sha256"], record["grid_sha256"]
+    (tmp_path / fakes.DESCRIPTION).write_text(json.dumps(record))
+    assert list(Fakes.open(tmp_path).digests) == ["000000.png"]
 
 
 def test_new_fakes_leave_nothing_of_the_old_ones_and_all_that_is_not_theirs(tmp_path: Path) -> None:

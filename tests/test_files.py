@@ -122,6 +122,12 @@ def test_json_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "value.json") == value
 
 
+def test_a_name_that_is_not_utf_8_comes_back_from_json(tmp_path: Path) -> None:
+    value = {"source": os.fsdecode(b"caf\xe9") + " ü"}
+    files.write_json(tmp_path / "a.json", value)
+    assert files.read_json(tmp_path / "a.json") == value
+
+
 def test_json_that_is_missing_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"value\.json is missing"):
         files.read_json(tmp_path / "value.json")

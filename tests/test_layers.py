@@ -16,8 +16,9 @@ ORDER = [
     *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
     *("adversarial", "generator", "gan", "pool"),
     *("losses", "metrics", "model", "bundle", "runtime", "exporter"),
-    *("train_settings", "training_state", "trainer"),
-    *("codes_format", "safe_hdf5", "codes", "draft", "segments", "encoder", "index", "queries", "results", "sheet"),
+    *("train_settings", "training_state", "supervised", "itq", "unlabelled", "trainer"),
+    *("codes_format", "safe_hdf5", "codes", "verification"),
+    *("draft", "segments", "encoder", "index", "queries", "results", "sheet"),
 ]
 
 

@@ -32,6 +32,7 @@ def query(
     ] = None,
     files: Annotated[bool, typer.Option("-f", "--files", help="Print file names only.")] = False,
     nul: Annotated[bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare the codes with their checksums first.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a PNG.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
@@ -46,6 +47,8 @@ def query(
     with open_codes(codes) as stored:
         bundle = Bundle.open(model)
         queries.require_match(bundle, stored)
+        if check:
+            stored.verify()
         if not len(stored):
             raise NothingFound(f"{codes} holds no images", hint="encode a folder that has some")
         collection = _collection(images, nul)

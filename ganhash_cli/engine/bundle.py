@@ -5,8 +5,6 @@ Reading a bundle needs no torch. Every file's SHA-256 stands in `bundle.json`, w
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +65,7 @@ class Bundle:
             raise CorruptError(
                 f"{path} has format {record.get('format')} {record.get('schema')}; this ganhash reads {FORMAT} {SCHEMA}"
             )
-        if seal != _digest(record):
+        if seal != files.json_digest(record):
             raise CorruptError(f"{path} is damaged: its checksum is wrong", hint="train again with --overwrite")
         del record["format"], record["schema"]
         record["class_names"] = tuple(record["class_names"])
@@ -115,13 +113,13 @@ def write(
         "digests": digests,
         "fingerprint": fingerprint(digests, backbone, bits, side),
     }
-    files.write_json(folder / DESCRIPTION, {**record, "sha256": _digest(record)})
+    files.write_json(folder / DESCRIPTION, {**record, "sha256": files.json_digest(record)})
     return Bundle.open(folder)
 
 
 def fingerprint(digests: dict[str, str], backbone: dict[str, Any], width: int, side: int) -> str:
     """Return the SHA-256 over everything that decides a code: equal fingerprints, comparable codes."""
-    return _digest(
+    return files.json_digest(
         {
             "digests": digests,
             "backbone": backbone,
@@ -132,8 +130,3 @@ def fingerprint(digests: dict[str, str], backbone: dict[str, Any], width: int, s
             "preprocessing": {"side": side, "fit": "central square, bicubic"},
         }
     )
-
-
-def _digest(record: dict[str, Any]) -> str:
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -19,7 +19,9 @@ from ganhash_cli.errors import CorruptError, InputError
 
 _MAX_FILE_BYTES = 64 << 30
 _CHUNK_BYTES = 256 << 10
-_BLOCK = 1 << 20  # offsets looked at in one go
+_BLOCK = 1 << 20  # rows, offsets or labels looked at in one go
+_PATHS = 4096  # paths read in one go
+_MAX_PATH_BYTES = (1 << 16) - 1
 _AGAIN = "make it anew with `ganhash encode folder/ --overwrite`"
 
 
@@ -44,6 +46,11 @@ class StoredCodes:
         """Whether images have labels."""
         return "labels" in self._file
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the datasets."""
+        return tuple(self._file)
+
     def column(self, name: str) -> NDArray[Any]:
         """Read a whole column, such as `size` or `confidence`, (N,)."""
         return self._read(name, 0, len(self._file[name]))
@@ -55,8 +62,7 @@ class StoredCodes:
 
     def paths(self) -> list[bytes]:
         """Return the paths of all rows."""
-        offsets, blob = self.column("path_offsets").tolist(), self.column("path_bytes").tobytes()
-        return [self._inside(blob[a:b]) for a, b in pairwise(offsets)]
+        return list(self._each_path())
 
     def labels_of(self, row: int) -> tuple[str, ...]:
         """Return the names of a row's labels."""
@@ -70,10 +76,41 @@ class StoredCodes:
             raise CorruptError(f"{self.path} is damaged: a label of row {row} is out of range", _AGAIN)
         return tuple(self.header.class_names[number] for number in numbers)
 
+    def verify(self) -> None:
+        """Read everything and compare it with its SHA-256 digests; `CorruptError` names what is wrong."""
+        for name in self.columns:
+            self.require_sound(name)
+        self.require_sense()
+
+    def require_sound(self, name: str) -> None:
+        """Compare a column with its SHA-256, block by block; `CorruptError` where it differs."""
+        data = self._file[name]
+        with _damage(self.path):
+            blocks = (_slice(data, start, start + _BLOCK) for start in range(0, len(data), _BLOCK))
+            found, written = codes_format.digest_of_parts(blocks), self._file.attrs[f"sha256_{name}"]
+        if found != written:
+            raise CorruptError(f"{self.path} is damaged: the checksum of {name} is wrong", _AGAIN)
+
+    def require_sense(self) -> None:
+        """Refuse a path that leads out of the root or a label without a name, in any row."""
+        for _ in self._each_path():
+            pass
+        if self.labelled:
+            for start in range(0, len(self._file["labels"]), _BLOCK):
+                block = self._read("labels", start, start + _BLOCK)
+                if block.min() < -1 or block.max() >= len(self.header.class_names):
+                    raise CorruptError(f"{self.path} is damaged: a label is out of range", _AGAIN)
+
+    def _each_path(self) -> Iterator[bytes]:
+        for start in range(0, len(self), _PATHS):
+            offsets = self._read("path_offsets", start, min(start + _PATHS, len(self)) + 1)
+            blob = self._read("path_bytes", int(offsets[0]), int(offsets[-1])).tobytes()
+            inside = (offsets - offsets[0]).tolist()
+            yield from (self._inside(blob[a:b]) for a, b in pairwise(inside))
+
     def _read(self, name: str, start: int, end: int) -> NDArray[Any]:
         with _damage(self.path):
-            data: NDArray[Any] = self._file[name][start:end]
-        return data
+            return _slice(self._file[name], start, end)
 
     def _inside(self, path: bytes) -> bytes:
         """Refuse a stored path that leads out of the root."""
@@ -90,11 +127,11 @@ class StoredCodes:
         for name in ("size", "mtime_ns", "confidence", *(["labels"] if self.labelled and not multiple else [])):
             if lengths[name] != count:
                 raise CorruptError(f"there are {count} codes, but {lengths[name]} of {name}")
-        _check_offsets(self._file["path_offsets"], count, lengths["path_bytes"])
+        _check_offsets(self._file["path_offsets"], count, lengths["path_bytes"], longest=_MAX_PATH_BYTES)
         if multiple and not self.labelled:
             raise CorruptError("labels is missing")
         if multiple:
-            _check_offsets(self._file["label_offsets"], count, lengths["labels"])
+            _check_offsets(self._file["label_offsets"], count, lengths["labels"], longest=len(self.header.class_names))
 
 
 @contextmanager
@@ -143,12 +180,7 @@ def write(path: Path, header: Header, rows: Rows) -> None:
 def verify(path: Path) -> None:
     """Read a whole codes file and compare it with its SHA-256 digests; `CorruptError` names what differs."""
     with open_codes(path) as stored:
-        facts = dict(stored._file.attrs)
-        for name in stored._file:
-            data = stored.codes if name == "codes" else stored.column(name)
-            if codes_format.digest(data) != facts[f"sha256_{name}"]:
-                raise CorruptError(f"{path} is damaged: the checksum of {name} is wrong", _AGAIN)
-        stored.paths()
+        stored.verify()
 
 
 def _layout(name: str, data: NDArray[Any]) -> dict[str, Any]:
@@ -164,30 +196,45 @@ def _read_header(file: h5py.File) -> Header:
         raise CorruptError(f"it has the format {facts['format'].decode()} {facts['schema']}")
     if facts.pop("sha256") != codes_format.seal(facts):
         raise CorruptError("the checksum of its header is wrong")
-    names = json.loads(file["class_names"][:].tobytes()) if "class_names" in file else []
+    names = json.loads(_slice(file["class_names"], 0, None).tobytes()) if "class_names" in file else []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CorruptError("class_names is no list of texts")
+    if b"\0" in facts["root"]:
+        raise CorruptError("its root is no path")
     return Header(
         bits=int(facts["bits"]),
         fingerprint=facts["fingerprint"].decode(),
         root=bytes(facts["root"]),
         side=int(facts["side"]),
         trained_on=facts["trained_on"].decode(errors="surrogateescape"),
-        class_names=tuple(map(str, names)),
+        class_names=tuple(names),
     )
 
 
-def _check_offsets(dataset: h5py.Dataset, count: int, end: int) -> None:
-    """Refuse offsets that do not rise from 0 to `end` in `count` steps."""
+def _check_offsets(dataset: h5py.Dataset, count: int, end: int, *, longest: int) -> None:
+    """Refuse offsets that do not rise from 0 to `end` in `count` steps of at most `longest`."""
     name = dataset.name.strip("/")
     if len(dataset) != count + 1:
         raise CorruptError(f"there are {count} codes, but {len(dataset)} of {name}")
     before = 0
     for start in range(0, count + 1, _BLOCK):
-        block = dataset[start : start + _BLOCK]
+        block = _slice(dataset, start, start + _BLOCK)
         if (not start and block[0]) or block[0] < before or (block[1:] < block[:-1]).any():
             raise CorruptError(f"{name} does not rise from 0")
+        if np.diff(block, prepend=np.uint64(before)).max() > longest:
+            raise CorruptError(f"{name} rises by more than {longest} at once")
         before = int(block[-1])
     if before != end:
         raise CorruptError(f"{name} ends at {before}, not at {end}")
+
+
+def _slice(dataset: h5py.Dataset, start: int, end: int | None) -> NDArray[Any]:
+    """Read a part of a column; an error names it, as HDF5's own do not."""
+    try:
+        data: NDArray[Any] = dataset[start:end]
+    except OSError as error:
+        raise CorruptError(f"{dataset.name.strip('/')}: {error}") from error
+    return data
 
 
 def _mapped(stream: IO[bytes], dataset: h5py.Dataset) -> bits.Codes:

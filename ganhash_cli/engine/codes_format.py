@@ -20,12 +20,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Column:
-    """What one dataset must be; a `mapped` one lies in one uncompressed piece."""
+    """What one dataset must be, at `most` so many bytes; a `mapped` one lies in one uncompressed piece."""
 
     dtype: str
     rank: int = 1
     required: bool = True
     mapped: bool = False
+    most: int | None = None
 
 
 COLUMNS = {
@@ -37,7 +38,7 @@ COLUMNS = {
     "confidence": Column("u1"),
     "labels": Column("<i4", required=False),
     "label_offsets": Column("<u8", required=False),
-    "class_names": Column("u1", required=False),
+    "class_names": Column("u1", required=False, most=16 << 20),  # read whole on opening
 }
 
 
@@ -100,7 +101,15 @@ def pack(header: Header, rows: Rows) -> tuple[dict[str, NDArray[Any]], dict[str,
 
 def digest(data: NDArray[Any]) -> bytes:
     """Return the SHA-256 of an array's bytes in hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(data).data).hexdigest().encode()
+    return digest_of_parts([data])
+
+
+def digest_of_parts(parts: Iterable[NDArray[Any]]) -> bytes:
+    """Return the SHA-256 of the bytes of arrays that follow each other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest().encode()
 
 
 def seal(facts: dict[str, Any]) -> bytes:

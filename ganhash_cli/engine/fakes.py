@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ DESCRIPTION = "fakes.json"
 GRID = "grid.png"
 WEIGHTS = "generator.safetensors"
 WORK = ".work"
+SEAL = "sha256"
+_AGAIN = "make the fakes again: ganhash generate --overwrite"
 _PLAIN = " _-+()&'!"
 _LONGEST = 200  # bytes of a folder's name; file systems allow 255
 
@@ -54,16 +57,26 @@ class Fakes:
 
         Raises `InputError` where there are none, `CorruptError` where one is missing or changed.
         """
+        found = cls.read(folder)
+        for fake in found.images:
+            found.require_sound(fake.path)
+        return found
+
+    @classmethod
+    def read(cls, folder: Path) -> Fakes:
+        """Read and check the description of a folder of fakes alone; its files are checked by `require_sound`."""
         if not (folder / DESCRIPTION).exists():
             raise InputError(f"{folder} holds no fakes", hint="make some with `ganhash generate`")
         record = files.read_json(folder / DESCRIPTION)
         try:
             if record["format"] != FORMAT or record["schema"] != SCHEMA:
                 raise CorruptError(f"{folder / DESCRIPTION} is of another kind or a newer version of ganhash")
+            if SEAL in record and record[SEAL] != _seal(record):
+                raise CorruptError(f"{folder / DESCRIPTION} is damaged: its checksum is wrong", _AGAIN)
             found = cls(folder, record, tuple(Fake(**fake) for fake in record["images"]))
+            found._require_inside()
         except (KeyError, TypeError) as error:
             raise CorruptError(f"{folder / DESCRIPTION} is incomplete: {error}") from error
-        found._check()
         return found
 
     @property
@@ -92,15 +105,22 @@ class Fakes:
             entries.append(Entry(os.fsencode(fake.path), status.st_size, status.st_mtime_ns, labels))
         return Collection(os.path.abspath(os.fsencode(self.folder)), tuple(entries), self.class_names)
 
-    def _check(self) -> None:
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of every file but the description, by its path in the folder."""
+        beside = {WEIGHTS: self.record.get("generator_sha256"), GRID: self.record.get("grid_sha256")}
+        return {**{fake.path: fake.sha256 for fake in self.images}, **{n: d for n, d in beside.items() if d}}
+
+    def require_sound(self, name: str) -> None:
+        """Compare a file with its SHA-256; `CorruptError` where it is missing or differs."""
+        path = self.folder / name
+        if not path.is_file() or files.sha256(path) != self.digests[name]:
+            raise CorruptError(f"{path} is missing or has changed", _AGAIN)
+
+    def _require_inside(self) -> None:
         for fake in self.images:
-            path = self.folder / fake.path
             if ".." in Path(fake.path).parts or os.path.isabs(fake.path):
                 raise CorruptError(f"{self.folder / DESCRIPTION} names an image outside the folder: {fake.path}")
-            if not path.is_file() or files.sha256(path) != fake.sha256:
-                raise CorruptError(
-                    f"{path} is missing or has changed", hint="make the fakes again: ganhash generate --overwrite"
-                )
 
 
 def class_folder(name: str) -> str:
@@ -142,13 +162,15 @@ def write_images(
 
 def complete(folder: Path, staged: Path, record: dict[str, Any], images: list[Fake]) -> Fakes:
     """Move what was made in `staged` to `folder`, in place of earlier fakes, and describe it last of all."""
+    record = {"format": FORMAT, "schema": SCHEMA, **record, "grid_sha256": files.sha256(staged / GRID)}
+    record["images"] = [asdict(image) for image in images]
+    record[SEAL] = _seal(record)
     with files.storage_errors(folder):
         clear(folder)
         for path in sorted(path for path in staged.rglob("*") if path.is_file()):
             target = folder / path.relative_to(staged)
             target.parent.mkdir(exist_ok=True)
             os.replace(path, target)
-    record = {"format": FORMAT, "schema": SCHEMA, **record, "images": [asdict(image) for image in images]}
     files.write_json(folder / DESCRIPTION, record)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return Fakes(folder, record, tuple(images))
@@ -164,6 +186,11 @@ def clear(folder: Path) -> None:
     for place in folder.iterdir():
         if place.is_dir() and place.name != WORK and not any(place.iterdir()):
             place.rmdir()
+
+
+def _seal(record: dict[str, Any]) -> str:
+    """Return the digest of a description over all of it but the digest itself."""
+    return files.json_digest({name: value for name, value in record.items() if name != SEAL})
 
 
 def _write_png(path: Path, image: NDArray[np.uint8]) -> str:

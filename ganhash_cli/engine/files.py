@@ -64,9 +64,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
+    """Write `value` as indented JSON, atomically; bytes of a name that are not UTF-8 come back as they were."""
     with atomic_write(path) as stream:
-        stream.write(json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n")
+        # Of a lone surrogate, a backslash makes what JSON writes for it too.
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        stream.write(text.encode(errors="backslashreplace") + b"\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -86,6 +88,12 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def json_digest(record: dict[str, Any]) -> str:
+    """Return the SHA-256 of a record as compact ASCII JSON with sorted keys, in hexadecimal."""
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextmanager

@@ -27,6 +27,8 @@ _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FL
 
 def check(file: h5py.File, columns: Mapping[str, Column], size: int) -> None:
     """Refuse, by `CorruptError`, an open file of `size` bytes whose datasets are not those listed."""
+    if file.userblock_size:
+        raise CorruptError(f"something else stands in its first {file.userblock_size} bytes")
     if len(file) > len(columns):
         raise CorruptError(f"it holds {len(file)} parts, more than there are")
     for name in file:
@@ -60,14 +62,19 @@ def _check_dataset(name: str, dataset: Any, column: Column, size: int) -> int:
     """Check one dataset and return the bytes it takes in the file."""
     if not isinstance(dataset, h5py.Dataset) or len(dataset.attrs):
         raise CorruptError(f"{name} is not a plain dataset")
-    if dataset.dtype != np.dtype(column.dtype) or len(dataset.shape) != column.rank:
+    wanted = np.dtype(column.dtype)
+    if dataset.dtype != wanted or len(dataset.shape) != column.rank:
         raise CorruptError(f"{name} has the type {dataset.dtype} and the shape {dataset.shape}")
+    if not dataset.id.get_type().equal(h5py.h5t.py_create(wanted)):
+        raise CorruptError(f"{name} has a type that only looks like {wanted}")
     creation = dataset.id.get_create_plist()
     layout = creation.get_layout()
     if creation.get_external_count() or layout not in (h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
         raise CorruptError(f"{name} is not stored in the file itself")
     declared = math.prod(map(int, dataset.shape)) * dataset.dtype.itemsize
     stored: int = dataset.id.get_storage_size()
+    if column.most is not None and declared > column.most:
+        raise CorruptError(f"{name} declares {declared} bytes, more than {column.most}")
     if layout == h5py.h5d.CHUNKED:
         _check_chunks(name, dataset, column, declared, stored)
     elif stored != declared or (declared and (dataset.id.get_offset() or size) + declared > size):

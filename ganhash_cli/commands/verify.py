@@ -1,0 +1,61 @@
+"""`ganhash verify`: whether fakes/, model/ and codes.h5 are still what was written; loads no torch."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganhash_cli import console, workspace
+from ganhash_cli.commands import options
+from ganhash_cli.errors import CorruptError, InputError
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.verification import Verified
+
+_PARTS = {"fakes": "files", "model": "files", "codes": "datasets"}
+_AGAIN = {
+    "fakes": "ganhash generate --overwrite",
+    "model": "ganhash train --overwrite",
+    "codes": "ganhash encode folder/ --overwrite",
+}
+
+
+def verify(
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="fakes/, model/ or codes.h5. Without it: all of them that stand here.", show_default=False),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Compare fakes, a model or codes with the checksums they were written with."""
+    from ganhash_cli.engine import verification
+
+    found = [console.follow(verification.verify(place)) for place in ([path] if path else _standing())]
+    for result in found:
+        _show(result, json)
+    damaged = [result for result in found if result.wrong]
+    if damaged:
+        again = ", ".join(_AGAIN[result.kind] for result in damaged)
+        count = sum(len(result.wrong) for result in damaged)
+        more = f", and {count - 1:,} more" if count > 1 else ""
+        raise CorruptError(f"{damaged[0].wrong[0]}{more}", hint=f"make it again: {again}")
+
+
+def _standing() -> list[Path]:
+    places = [place for place in (workspace.FAKES, workspace.MODEL, workspace.CODES) if place.exists()]
+    if not places:
+        raise InputError("there is nothing to verify here", hint="name a fakes folder, a model folder or a codes file")
+    return places
+
+
+def _show(result: "Verified", json: bool) -> None:
+    path = os.fspath(result.path)
+    if json:
+        parts = {_PARTS[result.kind]: result.parts}
+        console.emit({"path": path, "kind": result.kind, **parts, "wrong": list(result.wrong)})
+        return
+    said = f"{len(result.wrong):,} wrong" if result.wrong else "sound"
+    console.say(f"{console.safe(path)}: {result.kind}, {result.parts:,} {_PARTS[result.kind]} checked, {said}")
+    for line in result.wrong:
+        console.say(f"  {console.safe(line)}")

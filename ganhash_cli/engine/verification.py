@@ -1,0 +1,104 @@
+"""fakes/, model/ or codes.h5 → what of it was compared with its SHA-256, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from ganhash_cli.engine import bundle, codes, fakes
+from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.fakes import Fakes
+from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.errors import CorruptError, InputError
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+Kind = Literal["fakes", "model", "codes"]
+Check = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found: how many `parts` (files of a folder, datasets of codes.h5) were compared, and what is wrong."""
+
+    kind: Kind
+    path: Path
+    parts: int
+    wrong: tuple[str, ...]
+
+
+def verify(path: Path) -> Work[Verified]:
+    """Compare everything in `path` with its SHA-256; `InputError` where it is neither fakes, a model nor codes."""
+    kind = kind_of(path)
+    wrong: list[str] = []
+    done = 0
+    try:
+        for total, check in _CHECKS[kind](path):
+            try:
+                check()
+            except CorruptError as error:
+                wrong.append(error.message)
+            done += 1
+            yield Progress(f"checking {os.fspath(path)}", done, total, unit="parts")
+    except CorruptError as error:  # the description itself, without which nothing else can be compared
+        wrong.append(error.message)
+    return Verified(kind, path, done, tuple(wrong))
+
+
+def kind_of(path: Path) -> Kind:
+    """Return what `path` is by the file that marks it; a damaged codes file is known by its name."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist", hint="name a fakes folder, a model folder or a codes file")
+    if (path / bundle.DESCRIPTION).exists():
+        return "model"
+    if (path / fakes.DESCRIPTION).exists():
+        return "fakes"
+    if path.is_file() and (path.suffix == ".h5" or _begins_like_hdf5(path)):
+        return "codes"
+    raise InputError(
+        f"{path} is neither a finished folder of fakes, nor a trained model, nor a codes file",
+        hint="`ganhash generate` makes fakes/, `ganhash train` makes model/, `ganhash encode` makes codes.h5",
+    )
+
+
+def _begins_like_hdf5(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _of_fakes(folder: Path) -> Iterator[tuple[int, Check]]:
+    """Give a check for each file; the description is checked by being read."""
+    found = Fakes.read(folder)
+    total = len(found.digests) + 1
+    yield total, lambda: None
+    for name in found.digests:
+        yield total, partial(found.require_sound, name)
+
+
+def _of_model(folder: Path) -> Iterator[tuple[int, Check]]:
+    found = Bundle.open(folder)
+    yield 3, lambda: None
+    for file in (found.weights, found.onnx):
+        yield 3, partial(found.verified, file)
+
+
+def _of_codes(path: Path) -> Iterator[tuple[int, Check]]:
+    with codes.open_codes(path) as stored:
+        total = len(stored.columns)
+        for name in stored.columns:
+            yield total, partial(stored.require_sound, name)
+        stored.require_sense()
+
+
+_CHECKS: dict[Kind, Callable[[Path], Iterator[tuple[int, Check]]]] = {
+    "fakes": _of_fakes,
+    "model": _of_model,
+    "codes": _of_codes,
+}

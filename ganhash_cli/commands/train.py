@@ -12,6 +12,7 @@ from ganhash_cli.commands import options, sources
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.bundle import Bundle
+    from ganhash_cli.engine.images import Collection
     from ganhash_cli.engine.trainer import FakePool
 
 
@@ -24,10 +25,11 @@ class Entropy(StrEnum):
 
 
 class Loss(StrEnum):
-    """Losses on real images."""
+    """Losses on real images; itq needs no labels."""
 
     triplet = "triplet"
     csq = "csq"
+    itq = "itq"
 
 
 def train(
@@ -49,7 +51,13 @@ def train(
             show_default=False,
         ),
     ] = None,
-    loss: Annotated[Loss, typer.Option(help="What brings similar images together.")] = Loss.triplet,
+    loss: Annotated[
+        Loss | None,
+        typer.Option(
+            help="What brings similar images together. Default: triplet, and itq for images without labels.",
+            show_default=False,
+        ),
+    ] = None,
     loss_options: Annotated[
         list[str] | None,
         typer.Option("-L", metavar="NAME=VALUE", help="An option of the loss; docs/losses.md lists them"),
@@ -76,34 +84,35 @@ def train(
     from ganhash_cli.engine import backbones, devices, losses, trainer
     from ganhash_cli.engine.train_settings import TrainSettings
 
-    given = options.pairs(backbone_options, "-B")
-    settings = TrainSettings(
-        backbone=backbones.identify(backbone, given),
-        bits=bits,
-        epochs=epochs,
-        batch=batch,
-        size=size,
-        loss=loss.value,
-        loss_options=losses.parse(loss.value, options.pairs(loss_options, "-L")),
-        entropy=entropy.value,
-        entropy_weight=entropy_weight,
-        fakes_per_real=fakes_per_real,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        validation=validation,
-        seed=seed,
-        precision=precision.value,
-    )
+    identity = backbones.identify(backbone, options.pairs(backbone_options, "-B"))
     where = devices.choose(device.value)
     console.note(f"computing on {where}")
     with sources.open_training(images) as (collection, source):
+        chosen = loss or _suited(collection)
+        settings = TrainSettings(
+            backbone=identity,
+            bits=bits,
+            epochs=epochs,
+            batch=batch,
+            size=size,
+            loss=chosen.value,
+            loss_options=losses.parse(chosen.value, options.pairs(loss_options, "-L")),
+            entropy=entropy.value,
+            entropy_weight=entropy_weight,
+            fakes_per_real=fakes_per_real,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            validation=validation,
+            seed=seed,
+            precision=precision.value,
+        )
         result, skipped = console.follow(
             trainer.train(
                 collection,
                 source,
                 settings,
                 model,
-                fakes=None if no_fakes else _pool(fakes),
+                fakes=None if no_fakes or chosen is Loss.itq else _pool(fakes),
                 device=where,
                 overwrite=overwrite,
                 strict=strict,
@@ -113,6 +122,14 @@ def train(
     sources.warn_skipped(skipped)
     if skipped:
         raise typer.Exit(3)
+
+
+def _suited(collection: "Collection") -> Loss:
+    """Choose the loss for these images, and say so where it is not the usual one."""
+    if collection.labelled or not collection.entries:
+        return Loss.triplet
+    console.note("the images have no labels: fitting their codes by ITQ, on the backbone as it is (--loss itq)")
+    return Loss.itq
 
 
 def _pool(folder: Path) -> "FakePool | None":

@@ -72,19 +72,19 @@ def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> N
         raise images.nothing_usable(collection, collection.skipped)
     if not collection.labelled:
         raise InputError(
-            f"the images in {os.fsdecode(collection.root)} have no labels, which training needs",
-            hint="put each class into a folder of its own, or name a CSV with path,label",
+            f"the images in {os.fsdecode(collection.root)} have no labels, which this loss needs",
+            hint="put each class into a folder of its own, name a CSV with path,label, or learn without: --loss itq",
         )
     seen = Counter(label for entry in entries for label in entry.labels)
     if len([label for label, count in seen.items() if count > 1]) < 2:
         raise InputError(
             f"training needs two classes of two images or more, but found {len(seen)} classes"
             f" in {len(entries)} readable images",
-            hint="add images of another class, each class in its own folder",
+            hint="add images of another class, each in a folder of its own, or learn without labels: --loss itq",
         )
 
 
-def split(pixels: Pixels, classes: int, fakes: NDArray[np.uint8] | None, *, share: float, seed: int) -> TrainingData:
+def split(pixels: Pixels, classes: int, fakes: NDArray[np.uint8] | None, share: float, seed: int) -> TrainingData:
     """Part the labelled images into training and validation: by the CSV's `val`, else a share of each class."""
     labels = label_table([entry.labels for entry in pixels.entries], classes)
     labelled = labels.any(1)
@@ -93,3 +93,9 @@ def split(pixels: Pixels, classes: int, fakes: NDArray[np.uint8] | None, *, shar
     kept = labelled & ~held
     held = labelled & held
     return TrainingData(pixels.array[kept], labels[kept], pixels.array[held], labels[held], fakes)
+
+
+def whole(pixels: Pixels) -> TrainingData:
+    """Take all images for training, without labels."""
+    labels = np.zeros((len(pixels.array), 0), np.bool_)
+    return TrainingData(pixels.array, labels, pixels.array[:0], labels[:0], None)

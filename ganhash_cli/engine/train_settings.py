@@ -11,6 +11,8 @@ from ganhash_cli.errors import UsageError
 from ganhash_cli.plugin.options import Value
 from ganhash_cli.plugin.registry import Identity
 
+UNLABELLED = "itq"  # stands where a loss does, but is fitted at once, without labels or steps
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
@@ -43,6 +45,6 @@ class TrainSettings:
         require_within("validation", self.validation, 0, 0.9)
         if self.size is not None:
             require_within("size", self.size, 16, 1024)
-        for name, table in ((self.loss, LOSSES), (self.entropy, ENTROPIES)):
+        for name, table in ((self.loss, (*LOSSES, UNLABELLED)), (self.entropy, tuple(ENTROPIES))):
             if name not in table:
                 raise UsageError(f"no loss named {name!r}", hint=f"there are: {', '.join(table)}")

@@ -20,4 +20,5 @@ __all__ = ["ENTROPIES", "LOSSES", "parse"]
 
 def parse(name: str, given: Mapping[str, str]) -> dict[str, Value]:
     """Check `given` option texts against the options of the loss called `name`, and fill in the defaults."""
-    return parse_options(LOSSES[name], given, owner=f"loss {name!r}")
+    loss = LOSSES.get(name, lambda: None)  # what stands in the place of a loss, as itq does, has no options
+    return parse_options(loss, given, owner=f"loss {name!r}")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from conftest import COLOURS, paint, paint_classes
-from ganhash_cli.engine import bundle, files, images, trainer
+from ganhash_cli.engine import bundle, decoding, files, images, trainer
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.progress import Work, finish
 from ganhash_cli.engine.runtime import open_runtime
@@ -66,6 +66,12 @@ def test_the_bundle_opens_and_gives_logits_for_its_side(trained: Bundle):
 def test_onnx_agrees_with_torch_on_the_training_images(trained: Bundle):
     assert trained.metrics["onnx_check"]["images"] == 36
     assert trained.metrics["onnx_check"]["bits_differing"] == 0
+
+
+def test_the_bundle_knows_every_picture_it_learned_from(trained: Bundle):
+    files_of = [bytes(path) for path in sorted((trained.folder.parent / "images").rglob("*.png"))]
+    seen = {decoding.pixel_digest(decoding.square(file, trained.side)) for file in files_of}
+    assert Bundle.open(trained.folder).training_images() == seen
 
 
 def test_every_epoch_leaves_a_line_of_figures(trained: Bundle):

@@ -57,7 +57,7 @@ def told(printed: Printed, *path: str) -> tuple[int, list[dict[str, Any]]]:
     ("path", "record"),
     [
         ("fakes", {"path": "fakes", "kind": "fakes", "files": 7, "wrong": []}),
-        ("model", {"path": "model", "kind": "model", "files": 3, "wrong": []}),
+        ("model", {"path": "model", "kind": "model", "files": 4, "wrong": []}),
         ("codes.h5", {"path": "codes.h5", "kind": "codes", "datasets": 8, "wrong": []}),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_person_reads_one_line_for_each(capsys: Printed) -> None:
     assert (code, error) == (0, "")
     assert out.splitlines() == [
         "fakes: fakes, 7 files checked, sound",
-        "model: model, 3 files checked, sound",
+        "model: model, 4 files checked, sound",
         "codes.h5: codes, 8 datasets checked, sound",
     ]
 
@@ -92,7 +92,7 @@ def test_a_wrong_bit_in_fakes_is_exit_6_and_names_the_file(capsys: Printed, file
     assert "1 wrong" in out
 
 
-@pytest.mark.parametrize("file", ["weights.safetensors", "hasher.onnx", "bundle.json"])
+@pytest.mark.parametrize("file", ["weights.safetensors", "hasher.onnx", "training.sha256", "bundle.json"])
 def test_a_wrong_bit_in_a_model_is_exit_6_and_names_the_file(capsys: Printed, file: str) -> None:
     flip(f"model/{file}", at=-5 if file != "weights.safetensors" else 0)
     code, out, error = run(capsys, "verify", "model")

@@ -5,6 +5,7 @@ Reading a bundle needs no torch. Every file's SHA-256 stands in `bundle.json`, w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ SCHEMA = 1
 DESCRIPTION = "bundle.json"
 WEIGHTS = "weights.safetensors"
 ONNX = "hasher.onnx"
+TRAINED_ON = "training.sha256"
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Bundle:
     """A trained model as it stands on disk.
 
     `side` is the input square in pixels, `source` says what it was trained on, `fingerprint` (SHA-256, hex)
-    changes with anything that could change a code.
+    changes with anything that could change a code. `trained_on` is the SHA-256 of the list of training images,
+    None where an earlier ganhash kept none.
     """
 
     folder: Path
@@ -39,6 +42,7 @@ class Bundle:
     fakes: dict[str, Any] | None
     digests: dict[str, str]
     fingerprint: str
+    trained_on: str | None = None
 
     @property
     def onnx(self) -> Path:
@@ -49,6 +53,11 @@ class Bundle:
     def weights(self) -> Path:
         """The file that holds the weights for torch."""
         return self.folder / WEIGHTS
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files whose SHA-256 stands in the description."""
+        return tuple(self.folder / name for name in self._digests())
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:
@@ -78,9 +87,19 @@ class Bundle:
         """Return `file` of this bundle after checking its SHA-256; `CorruptError` where it differs."""
         if not file.is_file():
             raise CorruptError(f"{file} is missing", hint="train again with --overwrite")
-        if files.sha256(file) != self.digests[file.name]:
+        if files.sha256(file) != self._digests()[file.name]:
             raise CorruptError(f"{file} is damaged: its checksum is wrong", hint="train again with --overwrite")
         return file
+
+    def training_images(self) -> frozenset[str] | None:
+        """Return the pixel digests of all images that it or its fakes learned from, None where none were kept."""
+        if self.trained_on is None:
+            return None
+        return frozenset(self.verified(self.folder / TRAINED_ON).read_text().split())
+
+    def _digests(self) -> dict[str, str]:
+        # Not among `digests`, which decide the fingerprint: what was trained on changes no code.
+        return self.digests | ({TRAINED_ON: self.trained_on} if self.trained_on else {})
 
 
 def write(
@@ -95,8 +114,14 @@ def write(
     settings: dict[str, Any],
     metrics: dict[str, Any],
     fakes: dict[str, Any] | None,
+    trained_on: Iterable[str] = (),
 ) -> Bundle:
-    """Seal the weights and the ONNX file that lie in `folder` with their description, written last."""
+    """Seal the weights and the ONNX file that lie in `folder` with their description, written last.
+
+    `trained_on` are the pixel digests of the training images; they become the list `training.sha256`.
+    """
+    with files.atomic_write(folder / TRAINED_ON) as stream:
+        stream.writelines(f"{digest}\n".encode() for digest in sorted(set(trained_on)))
     digests = {name: files.sha256(folder / name) for name in (WEIGHTS, ONNX)}
     record = {
         "format": FORMAT,
@@ -112,6 +137,7 @@ def write(
         "fakes": fakes,
         "digests": digests,
         "fingerprint": fingerprint(digests, backbone, bits, side),
+        "trained_on": files.sha256(folder / TRAINED_ON),
     }
     files.write_json(folder / DESCRIPTION, {**record, "sha256": files.json_digest(record)})
     return Bundle.open(folder)

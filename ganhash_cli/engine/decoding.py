@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import warnings
@@ -49,6 +50,11 @@ def square(file: bytes | BytesIO, side: int) -> NDArray[np.uint8]:
     """Decode one file to a (side, side, 3) RGB square: the largest central square, scaled bicubically."""
     image = decode(file, side)
     return np.asarray(ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC))
+
+
+def pixel_digest(square: NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of a square's pixels in hexadecimal: equal where a network sees the same picture."""
+    return hashlib.sha256(np.ascontiguousarray(square).data).hexdigest()
 
 
 def decode(file: bytes | BytesIO, side: int | None = None) -> Image.Image:

@@ -15,6 +15,7 @@ import torch
 from ganhash_cli.engine import (
     backbones,
     bundle,
+    decoding,
     exporter,
     files,
     images,
@@ -23,7 +24,7 @@ from ganhash_cli.engine import (
     unlabelled,
 )
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.engine.images import Collection
+from ganhash_cli.engine.images import Collection, Pixels
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import Work
 from ganhash_cli.engine.sampling import TrainingData
@@ -104,11 +105,11 @@ def train(
         else:
             data, score = sampling.whole(pixels), None
             yield from unlabelled.fit(network, data.training, settings.seed, device)
-        result = yield from _write(run, network, data, score)
+        result = yield from _write(run, network, pixels, data, score)
         return result, pixels.skipped
 
 
-def _write(run: _Run, network: HashNet, data: TrainingData, score: float | None) -> Work[Bundle]:
+def _write(run: _Run, network: HashNet, pixels: Pixels, data: TrainingData, score: float | None) -> Work[Bundle]:
     """Write the weights and their ONNX form, check one against the other, and seal the bundle."""
     probe = np.concatenate([data.validation, data.training[: exporter.PROBE]])[: exporter.PROBE]
     check = yield from exporter.export(network, run.side, run.folder, probe)
@@ -128,6 +129,7 @@ def _write(run: _Run, network: HashNet, data: TrainingData, score: float | None)
             "onnx_check": check,
         },
         fakes=run.fakes.summary if run.fakes else None,
+        trained_on=(decoding.pixel_digest(square) for square in pixels.array),
     )
     shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
     return result
@@ -152,6 +154,6 @@ def _finished(run: _Run) -> Bundle:
 
 def _clear(folder: Path) -> None:
     """Remove an earlier run, its description first, so that what is left never looks finished."""
-    for name in (bundle.DESCRIPTION, bundle.WEIGHTS, bundle.ONNX, METRICS):
+    for name in (bundle.DESCRIPTION, bundle.WEIGHTS, bundle.ONNX, bundle.TRAINED_ON, METRICS):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

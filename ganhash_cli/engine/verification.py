@@ -84,9 +84,10 @@ def _of_fakes(folder: Path) -> Iterator[tuple[int, Check]]:
 
 def _of_model(folder: Path) -> Iterator[tuple[int, Check]]:
     found = Bundle.open(folder)
-    yield 3, lambda: None
-    for file in (found.weights, found.onnx):
-        yield 3, partial(found.verified, file)
+    total = len(found.files) + 1
+    yield total, lambda: None
+    for file in found.files:
+        yield total, partial(found.verified, file)
 
 
 def _of_codes(path: Path) -> Iterator[tuple[int, Check]]:

@@ -10,7 +10,7 @@ import pytest
 import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
-FOUNDATIONS = ["progress", "files", "seeds", "limits", "bits", "devices", "decoding", "images", "sample"]
+FOUNDATIONS = ["progress", "files", "seeds", "limits", "bits", "devices", "decoding", "images", "protocols", "sample"]
 ORDER = [
     *FOUNDATIONS,
     *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ganhash_cli import __version__, console, workspace
-from ganhash_cli.commands import encode, generate, info, plugins, query, sample, train, verify
+from ganhash_cli.commands import encode, evaluate, generate, info, plugins, query, sample, train, verify
 from ganhash_cli.errors import GanhashError, Interrupted, StorageError
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
@@ -73,7 +73,16 @@ def root(
     console.set_up_logging()
 
 
-for command in (generate.generate, train.train, encode.encode, query.query, sample.sample, info.info, verify.verify):
+for command in (
+    generate.generate,
+    train.train,
+    encode.encode,
+    query.query,
+    evaluate.evaluate,
+    sample.sample,
+    info.info,
+    verify.verify,
+):
     app.command()(verb(command))
 plugins_app = typer.Typer(name="plugins", help="List the backbones and generators, and show their options.")
 plugins_app.command("list")(verb(plugins.list_plugins))

@@ -15,10 +15,11 @@ ORDER = [
     *FOUNDATIONS,
     *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
     *("adversarial", "generator", "gan", "pool"),
-    *("losses", "metrics", "model", "bundle", "runtime", "exporter"),
+    *("losses", "histograms", "metrics", "model", "bundle", "runtime", "exporter"),
     *("train_settings", "training_state", "supervised", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
     *("draft", "segments", "encoder", "index", "queries", "results", "sheet"),
+    *("bit_statistics", "overlap", "evaluation", "pr_curve"),
 ]
 
 

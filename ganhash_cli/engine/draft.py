@@ -42,9 +42,8 @@ class Draft:
 
     def fill(self, rows: Sequence[int], entries: Sequence[Entry], logits: NDArray[np.float32]) -> None:
         """Put (len(rows), bits) logits in as codes, for files as `entries` describes them."""
-        weakest = np.abs(logits).min(axis=1)
         self._codes[rows] = bits.pack(logits)
-        self._confidence[rows] = np.rint(255 * np.tanh(weakest / 2))
+        self._confidence[rows] = bits.confidence(logits)
         self.done[rows] = True
         for row, entry in zip(rows, entries, strict=True):
             self.entries[row] = entry

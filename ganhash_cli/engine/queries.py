@@ -8,25 +8,31 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganhash_cli.engine import bits, decoding, images
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.encoder import BATCH, Hasher
-from ganhash_cli.engine.images import Collection, Skipped
+from ganhash_cli.engine.images import Collection, Entry, Skipped
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import InputError, MismatchError
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Q images that could be read: their files, packed codes (Q, W) and labels, and what was left out."""
+    """Q images that could be read: their files, packed codes (Q, W) and labels, and what was left out.
+
+    `confidence` is that of the codes, (Q,), as codes.h5 stores it; `digests` are the SHA-256 of their pixels.
+    """
 
     files: tuple[bytes, ...]
     codes: bits.Codes
     labels: tuple[tuple[str, ...], ...]
     skipped: tuple[Skipped, ...]
+    confidence: NDArray[np.uint8]
+    digests: tuple[str, ...]
 
 
 def require_match(bundle: Bundle, stored: StoredCodes) -> None:
@@ -43,7 +49,7 @@ def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Quer
     """Compute the codes of a collection; `InputError` where none of it is an image."""
     files = [collection.file(entry) for entry in collection.entries]
     squares = decoding.squares(files, side)
-    skipped, good, parts = list(collection.skipped), [], []
+    skipped, good, digests, parts = list(collection.skipped), list[Entry](), list[str](), []
     for start in range(0, len(files), BATCH):
         part = collection.entries[start : start + BATCH]
         pairs = list(zip(part, islice(squares, len(part)), strict=True))
@@ -51,16 +57,20 @@ def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Quer
         usable = [(entry, s) for entry, s in pairs if not isinstance(s, Undecodable)]
         if usable:
             good += [entry for entry, _ in usable]
-            parts.append(bits.pack(hasher.logits(np.stack([square for _, square in usable]))))
+            digests += [decoding.pixel_digest(square) for _, square in usable]
+            parts.append(hasher.logits(np.stack([square for _, square in usable])))
         if len(files) > BATCH:  # a few are read at once; a bar for them would only be noise
             yield Progress("reading queries", start + len(part), len(files), unit="images")
     if not parts:
         raise _none(collection, skipped)
+    logits = np.concatenate(parts)
     return Queries(
         files=tuple(openable(collection.root, entry.path) for entry in good),
-        codes=np.concatenate(parts),
+        codes=bits.pack(logits),
         labels=tuple(tuple(collection.class_names[label] for label in entry.labels) for entry in good),
         skipped=tuple(skipped),
+        confidence=bits.confidence(logits),
+        digests=tuple(digests),
     )
 
 

@@ -1,0 +1,112 @@
+"""`ganhash evaluate`: labelled queries against codes.h5 → figures of retrieval; loads no torch."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganhash_cli import console, workspace
+from ganhash_cli.commands import options, sources
+from ganhash_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.evaluation import Evaluation
+
+
+def evaluate(
+    queries: Annotated[
+        Path,
+        typer.Option(help="Labelled query images: a folder (sub-folders are labels) or a CSV.", show_default=False),
+    ],
+    codes: options.Codes = workspace.CODES,
+    model: options.Model = workspace.MODEL,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, help="P@k: precision of the first k.")] = 100,
+    r: Annotated[int, typer.Option("-r", "--r", min=1, help="mAP@R: mAP of the first R.")] = 1000,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw precision and recall by radius, a PNG.", show_default=False)
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write precision and recall by radius as CSV.", show_default=False)
+    ] = None,
+    allow_overlap: Annotated[
+        bool,
+        typer.Option("--allow-overlap", help="Count queries that stand in the database or were trained on."),
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Measure how well labelled queries find images of their class. Definitions: docs/metrics.md."""
+    from ganhash_cli.engine import evaluation, images
+    from ganhash_cli.engine.bundle import Bundle
+    from ganhash_cli.engine.codes import open_codes
+    from ganhash_cli.engine.runtime import open_runtime
+
+    if plot and plot.suffix.lower() != ".png":
+        raise UsageError(f"--plot {plot}: the plot is a PNG", hint=f"--plot {plot.stem}.png")
+    with open_codes(codes) as stored:
+        bundle = Bundle.open(model)
+        work = evaluation.evaluate(
+            bundle, stored, images.collect(queries), open_runtime(bundle), k=k, r=r, allow_overlap=allow_overlap
+        )
+        result = console.follow(work)
+    if json:
+        console.emit(result.record())
+    else:
+        console.table(["figure", "value"], _rows(result))
+    _write(result, plot, csv)
+    _note(result)
+    sources.warn_skipped(result.skipped)
+    if result.skipped:
+        raise typer.Exit(3)
+
+
+def _rows(result: "Evaluation") -> list[list[str]]:
+    figures = result.record()
+    shown = {
+        "mAP@all (tie-aware)": _share(figures["map_at_all"]),
+        f"mAP@{result.r} (tie-aware)": _share(figures["map_at_r"]),
+        f"P@{result.k} (tie-aware)": _share(figures["precision_at_k"]),
+        "P@H<=2": _share(figures["precision_within_2"]),
+        "empty balls at H<=2": _share(figures["empty_balls_within_2"]),
+        "distinct codes": f"{result.distinct:,} of {result.database:,}",
+        "ones in the worst bit": _share(figures["worst_balance"]),
+        "constant bits": f"{figures['constant_bits']} of {result.bits}",
+        "bit correlation, mean |r|": _share(figures["mean_correlation"]),
+        "bit correlation, max |r|": _share(figures["most_correlation"]),
+        "queries": f"{result.queries:,}",
+    }
+    return [[name, value] for name, value in shown.items()]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _write(result: "Evaluation", plot: Path | None, csv: Path | None) -> None:
+    from ganhash_cli.engine import pr_curve
+
+    if csv:
+        pr_curve.write_table(result, csv)
+        console.note(f"precision and recall: {console.safe(os.fspath(csv))}")
+    if plot:
+        pr_curve.write_plot(result, plot)
+        console.note(f"plot: {console.safe(os.fspath(plot))}")
+
+
+def _note(result: "Evaluation") -> None:
+    """Say what the figures leave out, and what could not be checked."""
+    known = result.overlap
+    if result.without_relevant:
+        console.warn(f"{result.without_relevant:,} queries have no image of their class in the database; left out")
+    if result.unlabelled:
+        console.note(f"{result.unlabelled:,} images of the database have no label; they count as relevant to none")
+    if known.in_database or known.in_training:
+        both = f"{len(known.in_database):,} stand in the database, {len(known.in_training):,} were trained on"
+        console.warn(f"of the queries, {both}; they count, as --allow-overlap says")
+    if known.unreadable:
+        console.warn(
+            f"{known.unreadable:,} images of the database have a query's code, but their files are gone;"
+            " whether they are that query could not be checked"
+        )
+    if not known.training_known:
+        console.warn("the model keeps no list of its training images; whether it saw a query could not be checked")

@@ -1,0 +1,76 @@
+"""Codes and relevance → how many items, and how many relevant ones, lie at each distance of each query.
+
+All that a tie-aware metric needs to know of a ranking: no sort, and memory for q + 1 counts a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganhash_cli.engine.bits import Codes, hamming
+
+_BLOCK = 32  # queries; their distances to 59,000 items take 8 MB
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Histograms:
+    """Counts by distance, both (Q, bits + 1): `items` of the database, and `hits`, the relevant ones among them."""
+
+    items: NDArray[np.int64]
+    hits: NDArray[np.int64]
+
+    def with_relevant(self) -> Histograms:
+        """Return the queries that have a relevant item."""
+        some = self.hits.any(1)
+        return Histograms(self.items[some], self.hits[some])
+
+
+def of_codes(queries: Codes, database: Codes, bits: int, relevant: Iterable[Rows]) -> Histograms:
+    """Count the distances between (Q, W) and (N, W) packed codes; `relevant` gives the rows relevant to each query."""
+    items, hits = np.zeros((2, len(queries), bits + 1), np.int64)
+    relevant = iter(relevant)
+    for start in range(0, len(queries), _BLOCK):
+        for query, distances in enumerate(hamming(queries[start : start + _BLOCK], database), start):
+            items[query] = np.bincount(distances, minlength=bits + 1)
+            hits[query] = np.bincount(distances[next(relevant)], minlength=bits + 1)
+    return Histograms(items, hits)
+
+
+def of_tables(distances: NDArray[np.integer], relevant: NDArray[np.bool_]) -> Histograms:
+    """Count (Q, N) distances and the relevant ones among them.
+
+    >>> of_tables(np.array([[0, 2, 2]]), np.array([[True, True, False]])).hits.tolist()
+    [[1, 0, 1]]
+    """
+    length = int(distances.max(initial=0)) + 1
+    items = [np.bincount(row, minlength=length) for row in distances]
+    hits = [np.bincount(row[found], minlength=length) for row, found in zip(distances, relevant, strict=True)]
+    return Histograms(np.array(items).reshape(-1, length), np.array(hits).reshape(-1, length))
+
+
+class Relevance:
+    """Which of N items are relevant: those that share at least one label; without a label, none is."""
+
+    def __init__(self, labels: NDArray[np.integer], items: Rows, classes: int) -> None:
+        """Take pairs of a label and the item that has it; a label of -1 is none."""
+        order = np.argsort(labels, kind="stable")
+        ends = np.searchsorted(labels[order], np.arange(classes + 1))
+        self._items_of = [items[order[a:b]] for a, b in pairwise(ends)]
+
+    def rows(self, queries: Iterable[Sequence[int]]) -> Iterator[Rows]:
+        """Yield the items relevant to each query, which is given by its labels.
+
+        >>> found = Relevance(np.array([0, 1, 1]), np.array([0, 0, 1]), 2)
+        >>> [rows.tolist() for rows in found.rows([(0,), (0, 1), ()])]
+        [[0], [0, 1], []]
+        """
+        for labels in queries:
+            parts = [self._items_of[label] for label in labels]
+            yield parts[0] if len(parts) == 1 else np.unique(np.concatenate([np.empty(0, np.int64), *parts]))

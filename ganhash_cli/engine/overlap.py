@@ -1,0 +1,88 @@
+"""Queries → those that the database or the training images hold too: a figure measured with them means little.
+
+Two images are the same where the SHA-256 of their pixels is, at the square that the model sees. What stands in
+codes.h5 is compared by its code first, so that only few images are decoded again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganhash_cli.engine import decoding
+from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.codes import StoredCodes
+from ganhash_cli.engine.decoding import Undecodable
+from ganhash_cli.engine.index import ExactIndex
+from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.queries import Queries
+from ganhash_cli.errors import MismatchError
+
+_NAMED = 5
+_PROGRESS = 256  # images from one report of progress to the next
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The queries found in the database and among the training images, by their files.
+
+    `unreadable` images of the database have the code of a query, but their files are gone; `training_known` is
+    false for a model that keeps no list of what it was trained on.
+    """
+
+    in_database: tuple[bytes, ...]
+    in_training: tuple[bytes, ...]
+    unreadable: int
+    training_known: bool
+
+    def refuse(self) -> None:
+        """Raise `MismatchError` with the names of the queries where there are any."""
+        said = []
+        if self.in_training:
+            said.append(f"the model was trained on {_listed(self.in_training)}")
+        if self.in_database:
+            said.append(f"the database holds {_listed(self.in_database)}")
+        if said:
+            raise MismatchError(
+                "; ".join(said), hint="leave these queries out, or count them all the same with --allow-overlap"
+            )
+
+
+def find(queries: Queries, stored: StoredCodes, bundle: Bundle) -> Work[Overlap]:
+    """Compare the queries with the database, as far as its files are still there, and with the training images."""
+    candidates = _same_code(queries, stored)
+    rows = sorted({row for found in candidates for row in found})
+    digests: dict[int, str] = {}
+    files = [os.path.join(stored.header.root, stored.path_of(row)) for row in rows]
+    for done, (row, square) in enumerate(zip(rows, decoding.squares(files, bundle.side), strict=True), start=1):
+        if not isinstance(square, Undecodable):
+            digests[row] = decoding.pixel_digest(square)
+        if done % _PROGRESS == 0 or done == len(rows):
+            yield Progress("looking for queries in the database", done, len(rows), unit="images")
+    trained_on = bundle.training_images()
+    named = list(zip(queries.files, queries.digests, candidates, strict=True))
+    return Overlap(
+        in_database=tuple(file for file, own, found in named if own in {digests.get(row) for row in found}),
+        in_training=tuple(file for file, own, _ in named if own in (trained_on or ())),
+        unreadable=len(rows) - len(digests),
+        training_known=trained_on is not None,
+    )
+
+
+def _same_code(queries: Queries, stored: StoredCodes) -> list[list[int]]:
+    """Return for each query the rows that may be the same image: equal in code and, but for rounding, confidence."""
+    index, confidence = ExactIndex(stored.codes, stored.header.bits), stored.column("confidence").astype(np.int16)
+    found = []
+    for code, own in zip(queries.codes, queries.confidence.tolist(), strict=True):
+        ((_, rows),) = index.radius(code[None], 0)
+        found.append(rows[np.abs(confidence[rows] - own) <= 1].tolist())
+    return found
+
+
+def _listed(files: Sequence[bytes]) -> str:
+    names = ", ".join(os.fsdecode(file) for file in files[:_NAMED])
+    more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
+    return f"{len(files):,} of the queries: {names}{more}"

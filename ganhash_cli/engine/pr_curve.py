@@ -1,0 +1,80 @@
+"""An evaluation's precision and recall by radius → a plot and a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganhash_cli.engine import files
+from ganhash_cli.engine.evaluation import Evaluation
+from ganhash_cli.engine.metrics import Curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_INK, _FAINT, _GRID, _LINE = "#1c1f24", "#6b7280", "#e5e7eb", "#1b6ca8"
+_APART = 0.035  # of an axis, at least, between points that are numbered
+
+
+def write_table(result: Evaluation, path: Path) -> None:
+    """Write `radius,recall,precision,empty_balls` as CSV, one line for each radius from 0 to the bits."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(("radius", "recall", "precision", "empty_balls"))
+    curve = result.curve
+    columns = (values.tolist() for values in (curve.recall, curve.precision, curve.empty))
+    lines.writerows(zip(range(result.bits + 1), *columns, strict=True))
+    with files.atomic_write(path) as stream:
+        stream.write(text.getvalue().encode())
+
+
+def write_plot(result: Evaluation, path: Path) -> None:
+    """Draw precision over recall as a PNG, one point a radius; hollow where some balls are empty."""
+    from matplotlib.figure import Figure  # not needed, nor loaded, where no plot is wanted
+
+    figure = Figure(figsize=(7, 5), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    _draw_curve(axes, result.curve)
+    _number_points(axes, result.curve)
+    _frame(axes, result)
+    with files.atomic_write(path) as stream:
+        figure.savefig(stream, format="png")
+
+
+def _draw_curve(axes: Axes, curve: Curve) -> None:
+    axes.axhline(
+        curve.precision[-1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)), label="all images, in any order"
+    )
+    axes.plot(curve.recall, curve.precision, color=_LINE, linewidth=1.8, zorder=2)
+    kinds = ((curve.empty == 0, _LINE, "each query finds some"), (curve.empty > 0, "white", "some queries find none"))
+    for points, fill, meaning in kinds:
+        if points.any():
+            at = curve.recall[points], curve.precision[points]
+            axes.scatter(*at, s=26, c=fill, edgecolors=_LINE, zorder=3, label=meaning)
+
+
+def _number_points(axes: Axes, curve: Curve) -> None:
+    """Write the radius beside the points that lie far enough from those numbered already, 0 and 2 first."""
+    points = list(zip(curve.recall.tolist(), curve.precision.tolist(), strict=True))
+    numbered: list[tuple[float, float]] = []
+    for radius in (0, min(2, len(points) - 1), *range(len(points))):
+        x, y = points[radius]
+        if all(max(abs(x - other), abs(y - level)) >= _APART for other, level in numbered):
+            numbered.append((x, y))
+            axes.annotate(str(radius), (x, y), (6, 4), textcoords="offset points", color=_FAINT, fontsize=8)
+
+
+def _frame(axes: Axes, result: Evaluation) -> None:
+    facts = (
+        f"{result.bits} bits, {result.queries:,} queries, {result.database:,} images,"
+        f" mAP@all {result.map_at_all:.3f} (tie-aware)"
+    )
+    axes.set(xlim=(-0.02, 1.07), ylim=(-0.02, 1.06), xlabel="recall", ylabel="precision")
+    axes.set_title("Precision and recall within a Hamming radius", color=_INK, loc="left", pad=24, weight="bold")
+    axes.text(0, 1.025, facts, transform=axes.transAxes, color=_FAINT, fontsize=9)
+    axes.grid(color=_GRID)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(title="numbers: the radius in bits", frameon=False, fontsize=9, title_fontsize=9, alignment="left")

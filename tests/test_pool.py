@@ -242,3 +242,28 @@ def test_an_empty_collection_made_by_a_program_is_an_input_error(tmp_path: Path)
     work = pool.make(Collection(b"/nowhere", ()), "here", settings, tmp_path / "f", device=torch.device("cpu"))
     with pytest.raises(InputError):
         finish(work)
+
+
+def test_a_kill_after_the_last_file_leaves_nothing_for_good(coloured: Path, tmp_path: Path) -> None:
+    make(coloured, tmp_path / "fakes")
+    whole = contents(tmp_path / "fakes")
+    (tmp_path / "fakes" / ".work" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "fakes" / ".work" / "plan.json").write_text("{}")
+    make(coloured, tmp_path / "fakes")
+    assert contents(tmp_path / "fakes") == whole
+
+
+def test_a_kill_before_the_first_file_stands_in_no_ones_way(coloured: Path, tmp_path: Path) -> None:
+    make(coloured, tmp_path / "whole")
+    (tmp_path / "fakes" / ".work").mkdir(parents=True)
+    (tmp_path / "fakes" / ".work" / ".plan.json.4000000.tmp").write_text("{")
+    make(coloured, tmp_path / "fakes")
+    assert contents(tmp_path / "fakes") == contents(tmp_path / "whole")
+
+
+def test_a_hidden_folder_of_someone_else_is_not_taken_for_our_own(coloured: Path, tmp_path: Path) -> None:
+    (tmp_path / "fakes" / ".work").mkdir(parents=True)
+    (tmp_path / "fakes" / ".work" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="other files"):
+        make(coloured, tmp_path / "fakes")
+    assert (tmp_path / "fakes" / ".work" / "mine.txt").exists()

@@ -114,6 +114,13 @@ def test_the_same_command_again_gives_the_same_model_without_training(coloured: 
     assert seen == []
 
 
+def test_checkpoints_that_a_kill_left_beside_a_finished_model_go(coloured: Path, tmp_path: Path):
+    finish(run(coloured, tmp_path / "model"))
+    (tmp_path / "model" / "checkpoints").mkdir()
+    finish(run(coloured, tmp_path / "model"))
+    assert not (tmp_path / "model" / "checkpoints").exists()
+
+
 def test_a_finished_model_is_not_replaced_unless_asked(coloured: Path, tmp_path: Path):
     finish(run(coloured, tmp_path / "model"))
     with pytest.raises(UsageError, match="other settings"):

@@ -91,11 +91,15 @@ def _resolved(settings: GenerateSettings, collection: Collection) -> GenerateSet
 
 
 def _finished(folder: Path, plan: dict[str, Any]) -> Fakes | None:
-    """Return the fakes that stand in `folder` if they are those of `plan`."""
+    """Return the fakes that stand in `folder` if they are those of `plan`, without what a kill may have left."""
     if not (folder / fakes.DESCRIPTION).exists():
         return None
     record = files.read_json(folder / fakes.DESCRIPTION)
-    return Fakes.open(folder) if all(record.get(key) == value for key, value in plan.items()) else None
+    if any(record.get(key) != value for key, value in plan.items()):
+        return None
+    found = Fakes.open(folder)
+    shutil.rmtree(folder / fakes.WORK, ignore_errors=True)
+    return found
 
 
 def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
@@ -104,7 +108,7 @@ def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
     started, ours = (work / PLAN).exists(), _planned(work) == plan
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", hint="choose another place with --out")
-    if not (described or started) and folder.exists() and any(folder.iterdir()):
+    if not (described or started or _empty(folder)):
         raise UsageError(f"{folder} holds other files than fakes", hint="choose another place with --out")
     trained_for_other = not ours and any(work.glob(f"{CHECKPOINTS}/*"))
     if not overwrite and (described or trained_for_other):
@@ -116,6 +120,13 @@ def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
     if not ours:
         shutil.rmtree(work, ignore_errors=True)
         files.write_json(work / PLAN, plan)
+
+
+def _empty(folder: Path) -> bool:
+    """Whether nothing stands in `folder` but what a run leaves that was killed while it wrote its plan."""
+    begun = folder / fakes.WORK
+    found = [path for path in folder.rglob("*") if path != begun] if folder.exists() else []
+    return all(path.parent == begun and path.name.startswith(f".{PLAN}.") for path in found)
 
 
 def _planned(work: Path) -> dict[str, Any] | None:

@@ -149,6 +149,7 @@ def _finished(run: _Run) -> Bundle:
             f"{run.folder} holds a model trained on other images or with other settings",
             hint="--overwrite replaces it; --model OTHER keeps both",
         )
+    shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)  # a kill may have left them
     return done
 
 

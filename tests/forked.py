@@ -1,0 +1,94 @@
+"""A ganhash command in a process of its own that starts in milliseconds: forked from a server that has torch loaded.
+
+The server has one thread, which is what makes forking it safe. A test sees what a person sees: a process, its exit
+code, and the files it leaves.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+HEAVY = ["trainer", "pool", "encoder", "runtime", "exporter"]
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True)
+class Death:
+    """A process dies at its `number`-th rename: just `before` it, or just after."""
+
+    number: int
+    before: bool
+
+
+def start(folder: Path, arguments: list[str], death: Death | None = None) -> ForkServerProcess:
+    """Begin `ganhash ARGUMENTS` in `folder`, with a checkpoint at every step and small segments."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    _CONTEXT.set_forkserver_preload(["__main__", "torch.onnx", "torch.export", "onnxscript", *_engine(HEAVY)])
+    folder.mkdir(parents=True, exist_ok=True)
+    process = _CONTEXT.Process(target=_command, args=(folder, arguments, death))
+    process.start()
+    return process
+
+
+def run(folder: Path, arguments: list[str], death: Death | None = None) -> int:
+    """Run the command to its end, whatever that is; return the exit code, negative where a signal ended it."""
+    process = start(folder, arguments, death)
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def said(folder: Path) -> str:
+    """Return what the commands in `folder` have printed."""
+    return _log(folder).read_text()
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, hidden ones included."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _engine(names: list[str]) -> list[str]:
+    return [f"ganhash_cli.engine.{name}" for name in names]
+
+
+def _log(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.log")
+
+
+def _command(folder: Path, arguments: list[str], death: Death | None) -> None:
+    import torch
+
+    from ganhash_cli import app
+    from ganhash_cli.engine import encoder, gan, supervised
+
+    torch.set_num_threads(1)
+    gan.CHECKPOINT_SECONDS = supervised.CHECKPOINT_SECONDS = 0.0
+    encoder.BATCH = encoder.SIZE = 4
+    log = os.open(_log(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.chdir(folder)
+    if death:
+        _die_at(death)
+    app.main(arguments)
+
+
+def _die_at(death: Death) -> None:
+    replace, count = os.replace, 0
+
+    def dying(source: str, target: str) -> None:
+        nonlocal count
+        count += 1
+        if count < death.number:
+            return replace(source, target)
+        if not death.before:
+            replace(source, target)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.replace = dying  # type: ignore[assignment]

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_precision, retrieval_recall
+from torchmetrics.functional.retrieval import retrieval_average_precision, retrieval_precision
 from torchmetrics.retrieval import RetrievalMAP
 
 from ganhash_cli.engine.bits import pack
 from ganhash_cli.engine.histograms import Histograms, of_tables
 from ganhash_cli.engine.metrics import (
     average_precision,
+    average_precision_at,
     curve,
     mean,
     mean_average_precision,
@@ -25,9 +26,9 @@ RANKS = (1, 2, 3, 5, 7, 12)
 
 
 def plain_ap(ranking: list[bool], most: int) -> float:
-    """Sum the precision at each relevant item of the first `most`, over the relevant items or `most`."""
+    """Return the mean of the precisions at the relevant items of the first `most`; 0 without any."""
     precisions = [sum(ranking[:rank]) / rank for rank in range(1, min(most, len(ranking)) + 1) if ranking[rank - 1]]
-    return sum(precisions) / min(most, sum(ranking))
+    return sum(precisions) / len(precisions) if precisions else 0.0
 
 
 def plain_precision(ranking: list[bool], k: int) -> float:
@@ -67,7 +68,7 @@ def test_average_precision_is_the_mean_over_all_orders_of_tied_items(seed: int):
 @pytest.mark.parametrize("seed", range(5))
 def test_average_precision_of_the_first_ranks_is_the_mean_over_all_orders(seed: int, most: int):
     case = small_case(seed)
-    assert average_precision(counts(*case), most)[0] == pytest.approx(brute_force(plain_ap, case, most))
+    assert average_precision_at(counts(*case), most)[0] == pytest.approx(brute_force(plain_ap, case, most))
 
 
 @pytest.mark.parametrize("k", RANKS)
@@ -84,16 +85,33 @@ def random_orders(distances: np.ndarray, relevant: np.ndarray, times: int) -> np
     return ranked
 
 
-@pytest.mark.parametrize(("most", "denominator"), [(None, 100), (120, 100), (40, 40)])
-def test_twenty_thousand_random_orders_agree_within_three_standard_errors(most: int | None, denominator: int):
+def agrees(seen: np.ndarray, value: float) -> bool:
+    return bool(abs(seen.mean() - value) < 3 * seen.std() / math.sqrt(len(seen)))
+
+
+def larger_case() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     relevant = rng.permutation(np.arange(400) < 100)
-    distances = rng.binomial(12, 0.5 - 0.1 * relevant)
-    ranked = random_orders(distances, relevant, 20_000)[:, :most]
-    precision = ranked.cumsum(1) / np.arange(1, ranked.shape[1] + 1)
-    seen = (precision * ranked).sum(1) / denominator
-    (value,) = average_precision(counts(distances, relevant), most)
-    assert abs(seen.mean() - value) < 3 * seen.std() / math.sqrt(len(seen))
+    return rng.binomial(12, 0.5 - 0.1 * relevant), relevant
+
+
+@pytest.mark.parametrize("most", [10, 40, 150, 400])
+def test_average_precision_agrees_with_twenty_thousand_random_orders_within_three_standard_errors(most: int):
+    ranked = random_orders(*larger_case(), 20_000)[:, :most]
+    precisions = ranked.cumsum(1) / np.arange(1, most + 1)
+    seen = (precisions * ranked).sum(1) / np.maximum(ranked.sum(1), 1)
+    assert agrees(seen, average_precision_at(counts(*larger_case()), most)[0])
+
+
+@pytest.mark.parametrize("k", [10, 40, 150])
+def test_precision_agrees_with_twenty_thousand_random_orders_within_three_standard_errors(k: int):
+    ranked = random_orders(*larger_case(), 20_000)[:, :k]
+    assert agrees(ranked.mean(1), precision_at(counts(*larger_case()), k)[0])
+
+
+def test_of_all_ranks_average_precision_is_that_of_the_whole_ranking():
+    case = of_tables(*tables(2))
+    assert average_precision_at(case, 25) == pytest.approx(average_precision(case))
 
 
 def untied(seed: int) -> tuple[np.ndarray, np.ndarray, torch.Tensor, torch.Tensor]:
@@ -113,12 +131,11 @@ def test_without_ties_torchmetrics_finds_the_same_average_precision(seed: int):
 
 @pytest.mark.parametrize("most", [1, 5, 20, 60])
 @pytest.mark.parametrize("seed", range(3))
-def test_without_ties_torchmetrics_differs_at_r_by_its_denominator_alone(seed: int, most: int):
+def test_without_ties_torchmetrics_finds_the_same_average_precision_at_r(seed: int, most: int):
     distances, relevant, scores, target = untied(seed)
-    among_the_first = float(retrieval_recall(scores, target, top_k=most)) * relevant.sum()
-    theirs = float(retrieval_average_precision(scores, target, top_k=most)) * among_the_first
-    ours = average_precision(counts(distances, relevant), most)[0] * min(most, relevant.sum())
-    assert ours == pytest.approx(theirs, rel=1e-5)
+    assert average_precision_at(counts(distances, relevant), most)[0] == pytest.approx(
+        float(retrieval_average_precision(scores, target, top_k=most)), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("k", [1, 5, 20, 60])
@@ -139,19 +156,20 @@ def test_without_ties_torchmetrics_finds_the_same_mean_with_the_same_queries_lef
     assert mean(average_precision(tables)) == pytest.approx(float(theirs.compute()), rel=1e-5)
 
 
-def test_the_first_ranks_are_the_whole_ranking_where_it_is_no_longer():
-    case = counts(*small_case(0))
-    assert average_precision(case, 7) == average_precision(case)
-
-
 def test_a_query_without_relevant_items_has_no_average_precision():
-    assert np.isnan(average_precision(counts(np.array([0, 1]), np.array([False, False])))[0])
+    alone = counts(np.array([0, 1]), np.array([False, False]))
+    assert np.isnan(average_precision(alone)[0])
+    assert np.isnan(average_precision_at(alone, 1)[0])
+
+
+def test_a_query_that_finds_none_among_the_first_ranks_scores_zero():
+    assert average_precision_at(counts(np.array([0, 1]), np.array([False, True])), 1)[0] == 0
 
 
 def test_nothing_searched_has_no_figure_and_gives_no_warning():
     nothing = Histograms(np.zeros((1, 5), np.int64), np.zeros((1, 5), np.int64))
     assert math.isnan(mean(average_precision(nothing)))
-    assert math.isnan(mean(average_precision(nothing, 3)))
+    assert math.isnan(mean(average_precision_at(nothing, 3)))
     assert math.isnan(mean(precision_at(nothing, 3)))
     assert np.isnan(curve(nothing).precision).all()
 

@@ -22,7 +22,7 @@ def evaluate(
     codes: options.Codes = workspace.CODES,
     model: options.Model = workspace.MODEL,
     k: Annotated[int, typer.Option("-k", "--k", min=1, help="P@k: precision of the first k.")] = 100,
-    r: Annotated[int, typer.Option("-r", "--r", min=1, help="mAP@R: mAP of the first R.")] = 1000,
+    r: Annotated[int, typer.Option("-r", "--r", min=1, help="mAP@R: over the relevant ones among the first R.")] = 1000,
     plot: Annotated[
         Path | None, typer.Option(help="Draw precision and recall by radius, a PNG.", show_default=False)
     ] = None,

@@ -117,7 +117,7 @@ def evaluate(
         unlabelled=_unlabelled(stored),
         map_at_all=metrics.mean(metrics.average_precision(counted)),
         r=r,
-        map_at_r=metrics.mean(metrics.average_precision(counted, r)),
+        map_at_r=metrics.mean(metrics.average_precision_at(counted, r)),
         k=k,
         precision_at_k=metrics.mean(metrics.precision_at(counted, k)),
         curve=metrics.curve(counted),

@@ -16,9 +16,10 @@ from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.files import sha256, write_json
 from ganhash_cli.engine.progress import finish
 from linear_hash import LinearHash, write_bundle
-from test_codes import HEADER, put, rows
+from test_codes import HEADER, rows
 from test_encode_command import Printed, run
 from test_fakes import describe, made, pictures
+from test_hostile_codes import put
 
 
 @pytest.fixture(autouse=True)

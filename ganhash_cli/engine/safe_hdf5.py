@@ -63,7 +63,7 @@ def _check_dataset(name: str, dataset: Any, column: Column, size: int) -> int:
     if not isinstance(dataset, h5py.Dataset) or len(dataset.attrs):
         raise CorruptError(f"{name} is not a plain dataset")
     wanted = np.dtype(column.dtype)
-    if dataset.dtype != wanted or len(dataset.shape) != column.rank:
+    if dataset.dtype != wanted or len(dataset.shape or ()) != column.rank:
         raise CorruptError(f"{name} has the type {dataset.dtype} and the shape {dataset.shape}")
     if not dataset.id.get_type().equal(h5py.h5t.py_create(wanted)):
         raise CorruptError(f"{name} has a type that only looks like {wanted}")

@@ -1,5 +1,6 @@
 """A hashing network of one matrix: in numpy for the engine, and as a bundle with a tiny ONNX file for the commands."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def made_up(folder: Path = Path("model"), seed: int = 0, source: str = "folder/"
     )
 
 
-def write_bundle(folder: Path, seed: int = 0, source: str = "folder/") -> Bundle:
+def write_bundle(folder: Path, seed: int = 0, source: str = "folder/", trained_on: Iterable[str] = ()) -> Bundle:
     """Write a bundle whose `hasher.onnx` computes what `LinearHash` does."""
     folder.mkdir(parents=True)
     nodes = [
@@ -83,4 +84,5 @@ def write_bundle(folder: Path, seed: int = 0, source: str = "folder/") -> Bundle
         settings={"epochs": 1},
         metrics={"validation_map_at_all": 0.5},
         fakes=None,
+        trained_on=trained_on,
     )

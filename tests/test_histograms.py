@@ -4,21 +4,31 @@ import numpy as np
 import pytest
 
 from ganhash_cli.engine.bits import hamming, pack
-from ganhash_cli.engine.histograms import Relevance, of_codes, of_tables
+from ganhash_cli.engine.histograms import of_codes, of_tables
+from ganhash_cli.engine.relevance import Relevance
 
+NAMES = ("cat", "dog", "owl")
 LABELS = [(0,), (1, 2), (), (2,), (0, 1), (2,), (0, 2)]
-QUERIES = [(2,), (0,), (0, 1, 2), (1,), ()]
+QUERIES = [("owl",), ("cat",), ("cat", "dog", "owl"), ("dog",), ("cow",)]
+
+
+def names(row: int) -> set[str]:
+    return {NAMES[label] for label in LABELS[row]}
 
 
 def relevance() -> Relevance:
     pairs = [(label, row) for row, labels in enumerate(LABELS) for label in labels or (-1,)]
     numbers, rows = np.array(pairs).T
-    return Relevance(numbers, rows, 3)
+    return Relevance(NAMES, numbers, rows, len(LABELS))
 
 
 def test_an_item_is_relevant_where_it_shares_a_label() -> None:
-    slow = [[row for row, labels in enumerate(LABELS) if set(labels) & set(query)] for query in QUERIES]
+    slow = [[row for row in range(len(LABELS)) if names(row) & set(query)] for query in QUERIES]
     assert [rows.tolist() for rows in relevance().rows(QUERIES)] == slow
+
+
+def test_images_without_a_label_are_counted() -> None:
+    assert relevance().unlabelled == 1
 
 
 @pytest.mark.parametrize("bits", [5, 12, 48, 64, 200])
@@ -31,7 +41,7 @@ def test_codes_are_counted_by_distance_and_relevance(bits: int) -> None:
         for distance in range(bits + 1):
             rows = [row for row in range(len(LABELS)) if distances[query, row] == distance]
             assert found.items[query, distance] == len(rows)
-            assert found.hits[query, distance] == sum(bool(set(LABELS[row]) & set(wanted)) for row in rows)
+            assert found.hits[query, distance] == sum(bool(names(row) & set(wanted)) for row in rows)
 
 
 def test_many_queries_are_counted_in_blocks_like_few() -> None:

@@ -19,7 +19,7 @@ ORDER = [
     *("train_settings", "training_state", "supervised", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
     *("draft", "segments", "encoder", "index", "queries", "results", "sheet"),
-    *("bit_statistics", "overlap", "evaluation", "pr_curve"),
+    *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
 ]
 
 

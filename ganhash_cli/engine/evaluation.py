@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from ganhash_cli.engine import bit_statistics, bits, histograms, metrics, overlap, queries
 from ganhash_cli.engine.bit_statistics import BitStatistics
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.encoder import Hasher
-from ganhash_cli.engine.histograms import Histograms, Relevance
 from ganhash_cli.engine.images import Collection, Skipped
 from ganhash_cli.engine.metrics import Curve
 from ganhash_cli.engine.overlap import Overlap
 from ganhash_cli.engine.progress import Work
-from ganhash_cli.engine.queries import Queries
-from ganhash_cli.errors import InputError, MismatchError
+from ganhash_cli.engine.relevance import Relevance, require_labels
+from ganhash_cli.errors import InputError
 
 RADIUS = 2
-_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -97,24 +91,31 @@ def evaluate(
     """Hash the queries by the model of the codes, look for leaks, and measure.
 
     Raises `MismatchError` where the codes come from another model, where no class is on both sides, and, without
-    `allow_overlap`, where a query stands in the database or was trained on; `InputError` where labels are missing.
+    `allow_overlap`, where a query stands in the database or was trained on; `InputError` where labels are missing
+    or no query has a relevant image.
     """
     queries.require_match(bundle, stored)
-    _require_labels(stored, collection)
+    require_labels(stored, collection)
     stored.verify()
     found = yield from queries.hash_queries(hasher, collection, bundle.side)
     known = yield from overlap.find(found, stored, bundle)
     if not allow_overlap:
         known.refuse()
-    counts = _count(found, stored)
+    relevance = Relevance.of(stored)
+    counts = histograms.of_codes(found.codes, stored.codes, bundle.bits, relevance.rows(found.labels))
     counted = counts.with_relevant()
+    if not len(counted.items):
+        raise InputError(
+            f"none of the {len(counts.items):,} queries has an image of its class in {stored.path}",
+            hint="name queries of classes that the database holds",
+        )
     return Evaluation(
         bits=bundle.bits,
         fingerprint=bundle.fingerprint,
         queries=len(counted.items),
         without_relevant=len(counts.items) - len(counted.items),
         database=len(stored),
-        unlabelled=_unlabelled(stored),
+        unlabelled=relevance.unlabelled,
         map_at_all=metrics.mean(metrics.average_precision(counted)),
         r=r,
         map_at_r=metrics.mean(metrics.average_precision_at(counted, r)),
@@ -126,49 +127,3 @@ def evaluate(
         overlap=known,
         skipped=found.skipped,
     )
-
-
-def _require_labels(stored: StoredCodes, collection: Collection) -> None:
-    """Refuse what cannot be judged: a side without labels, or sides that have no class of one name."""
-    if not len(stored) or not stored.labelled:
-        raise InputError(
-            f"the images of {stored.path} have no labels",
-            hint="encode a folder with a sub-folder for each class, or a CSV with path,label",
-        )
-    if not collection.labelled:
-        raise InputError(
-            f"the queries in {os.fsdecode(collection.root)} have no labels",
-            hint="put each class into a folder of its own, or name a CSV with path,label",
-        )
-    ours, theirs = collection.class_names, stored.header.class_names
-    if not set(ours) & set(theirs):
-        raise MismatchError(
-            f"no class has one name on both sides: the queries' are {_listed(ours)}, the database's {_listed(theirs)}",
-            hint="name the folders or labels of the queries like those of the database",
-        )
-
-
-def _count(found: Queries, stored: StoredCodes) -> Histograms:
-    """Count by distance; classes are the same where their names are."""
-    number_of = {name: number for number, name in enumerate(stored.header.class_names)}
-    wanted = ([number_of[name] for name in labels if name in number_of] for labels in found.labels)
-    relevance = Relevance(*_labels(stored), len(number_of))
-    return histograms.of_codes(found.codes, stored.codes, stored.header.bits, relevance.rows(wanted))
-
-
-def _labels(stored: StoredCodes) -> tuple[histograms.Rows, histograms.Rows]:
-    """Return all labels of the database, and the row that has each."""
-    labels, rows = stored.column("labels").astype(np.int64), np.arange(len(stored))
-    if "label_offsets" not in stored.columns:
-        return labels, rows
-    offsets = stored.column("label_offsets").astype(np.int64)
-    return labels, np.repeat(rows, offsets[1:] - offsets[:-1])
-
-
-def _unlabelled(stored: StoredCodes) -> int:
-    labels, rows = _labels(stored)
-    return len(stored) - len(np.unique(rows[labels >= 0]))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:_NAMED])) + (" …" if len(names) > _NAMED else "")

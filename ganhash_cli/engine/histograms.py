@@ -5,9 +5,8 @@ All that a tie-aware metric needs to know of a ranking: no sort, and memory for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,24 +52,3 @@ def of_tables(distances: NDArray[np.integer], relevant: NDArray[np.bool_]) -> Hi
     items = [np.bincount(row, minlength=length) for row in distances]
     hits = [np.bincount(row[found], minlength=length) for row, found in zip(distances, relevant, strict=True)]
     return Histograms(np.array(items).reshape(-1, length), np.array(hits).reshape(-1, length))
-
-
-class Relevance:
-    """Which of N items are relevant: those that share at least one label; without a label, none is."""
-
-    def __init__(self, labels: NDArray[np.integer], items: Rows, classes: int) -> None:
-        """Take pairs of a label and the item that has it; a label of -1 is none."""
-        order = np.argsort(labels, kind="stable")
-        ends = np.searchsorted(labels[order], np.arange(classes + 1))
-        self._items_of = [items[order[a:b]] for a, b in pairwise(ends)]
-
-    def rows(self, queries: Iterable[Sequence[int]]) -> Iterator[Rows]:
-        """Yield the items relevant to each query, which is given by its labels.
-
-        >>> found = Relevance(np.array([0, 1, 1]), np.array([0, 0, 1]), 2)
-        >>> [rows.tolist() for rows in found.rows([(0,), (0, 1), ()])]
-        [[0], [0, 1], []]
-        """
-        for labels in queries:
-            parts = [self._items_of[label] for label in labels]
-            yield parts[0] if len(parts) == 1 else np.unique(np.concatenate([np.empty(0, np.int64), *parts]))

@@ -44,9 +44,7 @@ def write_plot(result: Evaluation, path: Path) -> None:
 
 
 def _draw_curve(axes: Axes, curve: Curve) -> None:
-    axes.axhline(
-        curve.precision[-1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)), label="all images, in any order"
-    )
+    axes.axhline(curve.precision[-1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)), label="all images (chance)")
     axes.plot(curve.recall, curve.precision, color=_LINE, linewidth=1.8, zorder=2)
     kinds = ((curve.empty == 0, _LINE, "each query finds some"), (curve.empty > 0, "white", "some queries find none"))
     for points, fill, meaning in kinds:

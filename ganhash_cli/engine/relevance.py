@@ -1,0 +1,72 @@
+"""Labels of a database → which of its images are relevant to a query; classes are the same where their names are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from ganhash_cli.engine.codes import StoredCodes
+from ganhash_cli.engine.histograms import Rows
+from ganhash_cli.engine.images import Collection
+from ganhash_cli.errors import InputError, MismatchError
+
+_NAMED = 5
+
+
+class Relevance:
+    """Knows the images that share at least one label with a query; `unlabelled` ones are relevant to none."""
+
+    def __init__(self, class_names: Sequence[str], labels: Rows, images: Rows, count: int) -> None:
+        """Take pairs of a label, a number into `class_names` or -1, and the image of `count` that has it."""
+        order = np.argsort(labels, kind="stable")
+        ends = np.searchsorted(labels[order], np.arange(len(class_names) + 1))
+        parts = (images[order[start:end]] for start, end in pairwise(ends))
+        self._images_of = dict(zip(class_names, parts, strict=True))
+        self.unlabelled = count - len(np.unique(images[labels >= 0]))
+
+    @classmethod
+    def of(cls, stored: StoredCodes) -> Relevance:
+        """Read the labels of a codes file that has some."""
+        labels, images = stored.column("labels").astype(np.int64), np.arange(len(stored))
+        if "label_offsets" in stored.columns:
+            offsets = stored.column("label_offsets").astype(np.int64)
+            images = np.repeat(images, offsets[1:] - offsets[:-1])
+        return cls(stored.header.class_names, labels, images, len(stored))
+
+    def rows(self, queries: Iterable[Sequence[str]]) -> Iterator[Rows]:
+        """Yield the images relevant to each query, which is given by its labels.
+
+        >>> found = Relevance(["cat", "dog"], np.array([0, 1, 1]), np.array([0, 0, 1]), 2)
+        >>> [rows.tolist() for rows in found.rows([("cat",), ("cat", "dog"), ("cow",)])]
+        [[0], [0, 1], []]
+        """
+        for labels in queries:
+            parts = [self._images_of[label] for label in labels if label in self._images_of]
+            yield parts[0] if len(parts) == 1 else np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
+
+
+def require_labels(stored: StoredCodes, queries: Collection) -> None:
+    """Refuse what cannot be judged: a side without labels, or sides that have no class of one name."""
+    if not len(stored) or not stored.labelled:
+        raise InputError(
+            f"the images of {stored.path} have no labels",
+            hint="encode a folder with a sub-folder for each class, or a CSV with path,label",
+        )
+    if not queries.labelled:
+        raise InputError(
+            f"the queries in {os.fsdecode(queries.root)} have no labels",
+            hint="put each class into a folder of its own, or name a CSV with path,label",
+        )
+    ours, theirs = queries.class_names, stored.header.class_names
+    if not set(ours) & set(theirs):
+        raise MismatchError(
+            f"no class has one name on both sides: the queries' are {_listed(ours)}, the database's {_listed(theirs)}",
+            hint="name the folders or labels of the queries like those of the database",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_NAMED])) + (" …" if len(names) > _NAMED else "")

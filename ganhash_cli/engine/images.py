@@ -277,7 +277,7 @@ def _require_utf8(labels: Iterable[str], where: str) -> None:
     """Refuse labels that no file of ours could hold as text; a table saved as Latin-1 is the usual cause."""
     for label in labels:
         if label != label.encode(errors="replace").decode():
-            raise UsageError(f"{where}: the label {label!r} is not UTF-8", hint="save the file as UTF-8")
+            raise UsageError(f"{where}: the label '{label}' is not UTF-8", hint="save the file as UTF-8")
 
 
 def _suffix(name: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import InputError
 
 PER_CLASS = 4  # at least so many images of a class in a batch, so that every anchor has positives
+
+_LOG = logging.getLogger(__name__)
+_NAMED = 5  # classes, where there are many to tell of
 
 Labels = NDArray[np.bool_]
 
@@ -77,10 +81,21 @@ def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> N
         )
     seen = Counter(label for entry in entries for label in entry.labels)
     if len([label for label, count in seen.items() if count > 1]) < 2:
+        classes = "one class" if len(seen) == 1 else f"{len(seen)} classes"
         raise InputError(
-            f"training needs two classes of two images or more, but found {len(seen)} classes"
-            f" in {len(entries)} readable images",
+            f"training needs two classes of two images or more, but found {classes} in {len(entries)} readable images",
             hint="add images of another class, each in a folder of its own, or learn without labels: --loss itq",
+        )
+
+
+def tell_of_single_images(collection: Collection, entries: tuple[Entry, ...]) -> None:
+    """Warn of classes with one image, which can teach only what they are unlike."""
+    seen = Counter(label for entry in entries for label in entry.labels)
+    single = [collection.class_names[label] for label, count in sorted(seen.items()) if count == 1]
+    if single:
+        names = ", ".join(single[:_NAMED]) + (", …" if len(single) > _NAMED else "")
+        _LOG.warning(
+            "%d of %d classes have one image only, which nothing is similar to: %s", len(single), len(seen), names
         )
 
 

@@ -97,6 +97,7 @@ def train(
         pixels = yield from images.load(collection, side, strict=strict)
         if supervision:
             sampling.require_two_classes(collection, pixels.entries)
+            sampling.tell_of_single_images(collection, pixels.entries)
         pool = (yield from images.load(fakes.collection, side, strict=True)).array if fakes else None
         network = HashNet(backbone, settings.bits)
         if supervision:

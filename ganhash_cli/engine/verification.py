@@ -15,6 +15,7 @@ from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import CorruptError, InputError
 
+_FEW = 100  # parts that are checked at once; a bar for them would only be noise
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 Kind = Literal["fakes", "model", "codes"]
@@ -43,7 +44,8 @@ def verify(path: Path) -> Work[Verified]:
             except CorruptError as error:
                 wrong.append(error.message)
             done += 1
-            yield Progress(f"checking {os.fspath(path)}", done, total, unit="parts")
+            if total > _FEW:
+                yield Progress(f"checking {os.fspath(path)}", done, total, unit="parts")
     except CorruptError as error:  # the description itself, without which nothing else can be compared
         wrong.append(error.message)
     return Verified(kind, path, done, tuple(wrong))

@@ -13,7 +13,7 @@ from conftest import paint_classes
 from ganhash_cli.engine import codes, images
 from ganhash_cli.engine.codes_format import COLUMNS
 from ganhash_cli.engine.encoder import encode
-from ganhash_cli.engine.files import sha256, write_json
+from ganhash_cli.engine.files import json_digest, sha256, write_json
 from ganhash_cli.engine.progress import finish
 from linear_hash import LinearHash, write_bundle
 from test_codes import HEADER, rows
@@ -100,6 +100,15 @@ def test_a_wrong_bit_in_a_model_is_exit_6_and_names_the_file(capsys: Printed, fi
     assert code == 6
     assert f"model/{file}" in error
     assert "1 wrong" in out
+
+
+@pytest.mark.parametrize("key", ["digests", "class_names", "bits"])
+def test_a_description_that_lacks_something_is_exit_6(capsys: Printed, key: str) -> None:
+    record = json.loads(Path("model/bundle.json").read_text())
+    del record[key], record["sha256"]
+    write_json(Path("model/bundle.json"), record | {"sha256": json_digest(record)})
+    code, _, error = run(capsys, "verify", "model")
+    assert (code, "model/bundle.json is incomplete" in error) == (6, True)
 
 
 @pytest.mark.parametrize("column", [name for name in COLUMNS if name != "label_offsets"])

@@ -77,8 +77,10 @@ class Bundle:
         if seal != files.json_digest(record):
             raise CorruptError(f"{path} is damaged: its checksum is wrong", hint="train again with --overwrite")
         del record["format"], record["schema"]
-        record["class_names"] = tuple(record["class_names"])
-        bundle = cls(folder=folder, **record)
+        try:
+            bundle = cls(folder=folder, **{**record, "class_names": tuple(record["class_names"])})
+        except (KeyError, TypeError) as error:
+            raise CorruptError(f"{path} is incomplete: {error}", hint="train again with --overwrite") from error
         if bundle.fingerprint != fingerprint(bundle.digests, bundle.backbone, bundle.bits, bundle.side):
             raise CorruptError(f"{path}: the fingerprint does not fit the model", hint="train again with --overwrite")
         return bundle

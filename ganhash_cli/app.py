@@ -92,6 +92,8 @@ app.add_typer(plugins_app)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always ends in `SystemExit` with a documented exit code."""
+    # Threads that spin while they wait slow a shared machine to a crawl; read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=workspace.settings())
     except KeyboardInterrupt:

@@ -158,3 +158,14 @@ def test_following_gives_the_result_and_passes_an_interruption_into_the_work():
 def test_every_error_has_an_exit_code_of_its_own():
     codes = [kind.exit_code for kind in GanhashError.__subclasses__() if kind is not Interrupted]
     assert sorted(codes) == [2, 4, 5, 6, 7, 8, 9, 10]
+
+
+@pytest.mark.parametrize(("own", "seen"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_wait_without_spinning_unless_the_person_says_otherwise(own: dict[str, str], seen: str):
+    program = (
+        "import os\nfrom ganhash_cli.app import main\n"
+        "try: main(['--version'])\nexcept SystemExit: print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", program], env=plain | own, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == seen

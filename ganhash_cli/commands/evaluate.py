@@ -97,7 +97,9 @@ def _note(result: "Evaluation") -> None:
     """Say what the figures leave out, and what could not be checked."""
     known = result.overlap
     if result.without_relevant:
-        console.warn(f"{result.without_relevant:,} queries have no image of their class in the database; left out")
+        console.warn(
+            f"{result.without_relevant:,} queries have no image of their class in the database, or no label; left out"
+        )
     if result.unlabelled:
         console.note(f"{result.unlabelled:,} images of the database have no label; they count as relevant to none")
     if known.in_database or known.in_training:

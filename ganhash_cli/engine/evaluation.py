@@ -15,6 +15,7 @@ from ganhash_cli.engine.images import Collection, Skipped
 from ganhash_cli.engine.metrics import Curve
 from ganhash_cli.engine.overlap import Overlap
 from ganhash_cli.engine.progress import Work
+from ganhash_cli.engine.queries import Queries
 from ganhash_cli.engine.relevance import Relevance, require_labels
 from ganhash_cli.errors import InputError
 
@@ -101,8 +102,13 @@ def evaluate(
     known = yield from overlap.find(found, stored, bundle)
     if not allow_overlap:
         known.refuse()
+    return measure(found, stored, known, k=k, r=r)
+
+
+def measure(found: Queries, stored: StoredCodes, known: Overlap, *, k: int, r: int) -> Evaluation:
+    """Measure queries against codes of their model; `InputError` where no query has a relevant image."""
     relevance = Relevance.of(stored)
-    counts = histograms.of_codes(found.codes, stored.codes, bundle.bits, relevance.rows(found.labels))
+    counts = histograms.of_codes(found.codes, stored.codes, stored.header.bits, relevance.rows(found.labels))
     counted = counts.with_relevant()
     if not len(counted.items):
         raise InputError(
@@ -110,8 +116,8 @@ def evaluate(
             hint="name queries of classes that the database holds",
         )
     return Evaluation(
-        bits=bundle.bits,
-        fingerprint=bundle.fingerprint,
+        bits=stored.header.bits,
+        fingerprint=stored.header.fingerprint,
         queries=len(counted.items),
         without_relevant=len(counts.items) - len(counted.items),
         database=len(stored),
@@ -123,7 +129,7 @@ def evaluate(
         precision_at_k=metrics.mean(metrics.precision_at(counted, k)),
         curve=metrics.curve(counted),
         distinct=bits.distinct(stored.codes),
-        statistics=bit_statistics.of(stored.codes, bundle.bits),
+        statistics=bit_statistics.of(stored.codes, stored.header.bits),
         overlap=known,
         skipped=found.skipped,
     )

@@ -26,6 +26,7 @@ def sorted_loop(queries: NDArray[Any], database: NDArray[Any], own: NDArray[Any]
 def main() -> None:
     """Print the median seconds of each, taken in turn, as JSON."""
     from ganhash_cli.engine import bits, histograms, metrics
+    from ganhash_cli.engine.relevance import Relevance
 
     random = np.random.default_rng(0)
     own, theirs = random.integers(0, CLASSES, QUERIES), random.integers(0, CLASSES, DATABASE)
@@ -35,8 +36,8 @@ def main() -> None:
     floats = [(2 * rows - 1).astype(np.float32) for rows in signs]
 
     def ours() -> float:
-        relevance = histograms.Relevance(theirs, np.arange(DATABASE), CLASSES)
-        counts = histograms.of_codes(queries, database, BITS, relevance.rows([(int(y),) for y in own]))
+        relevance = Relevance([str(number) for number in range(CLASSES)], theirs, np.arange(DATABASE), DATABASE)
+        counts = histograms.of_codes(queries, database, BITS, relevance.rows([(str(y),) for y in own]))
         return metrics.mean(metrics.average_precision(counts))
 
     def distances() -> None:

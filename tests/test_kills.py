@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
@@ -54,12 +55,23 @@ def finish(folder: Path, wanted: Reference) -> None:
     assert forked.contents(folder) == wanted.files
 
 
+def wait_for_progress(process: ForkServerProcess, folder: Path) -> None:
+    """Wait for a checkpoint or a segment, or for the end."""
+    while process.exitcode is None and not [*folder.rglob("step-*.ckpt"), *folder.rglob("seg-*.h5")]:
+        time.sleep(0.002)
+
+
 def kill_at_random(folder: Path, wanted: Reference, kills: int, seed: int) -> None:
-    """Kill the command so many times, beginning anew where it was quicker, and let it end."""
+    """Kill the command so many times, beginning anew where it was quicker, and let it end.
+
+    Every other kill comes only when there is something to go on from.
+    """
     chance = random.Random(seed)
     while kills:
         process = forked.start(folder, wanted.arguments)
-        process.join(chance.uniform(0, wanted.seconds))
+        if kills % 2:
+            wait_for_progress(process, folder)
+        process.join(chance.uniform(0, wanted.seconds / (1 + kills % 2)))
         if process.exitcode is None:
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()

@@ -580,6 +580,13 @@ def test_a_label_out_of_range_is_refused(tmp_path: Path) -> None:
         found.labels_of(0)
 
 
+@pytest.mark.parametrize(("name", "label"), [(b"../a.png", 0), (b"a.png", 7), (b"a.png", -2)])
+def test_verifying_finds_what_only_reading_a_row_would_show(tmp_path: Path, name: bytes, label: int) -> None:
+    codes.write(tmp_path / "c.h5", HEADER, replace(rows(1, [(label,)]), paths=[name]))
+    with pytest.raises(CorruptError, match=r"out of range|outside its root"):
+        codes.verify(tmp_path / "c.h5")
+
+
 FLIPS = """
 import random, sys
 from pathlib import Path

@@ -30,6 +30,20 @@ def test_the_input_square_is_twice_the_short_side_within_limits(short: int, side
     assert backbones.side_for(np.full(5, short), backbone) == side
 
 
+@pytest.mark.parametrize(("frozen", "stages"), [(0, []), (1, [0]), (3, [0, 1, 2])])
+def test_frozen_stages_get_no_gradient_and_all_others_do(frozen: int, stages: list[int]):
+    body = EfficientNetLite0(pretrained=False, frozen=frozen).body
+    still = [not any(p.requires_grad for p in stage.parameters()) for stage in body.blocks]
+    assert [number for number, frozen_one in enumerate(still) if frozen_one] == stages
+    assert all(p.requires_grad for stage in body.blocks[frozen:] for p in stage.parameters())
+    assert body.conv_stem.weight.requires_grad is (frozen == 0)
+
+
+def test_more_frozen_stages_than_there_are_is_an_error_of_the_option():
+    with pytest.raises(UsageError, match="frozen=8: there are 7 stages"):
+        backbones.build(backbones.identify("efficientnet_lite0", {"frozen": "8", "pretrained": "false"}))
+
+
 def test_a_small_backbone_is_not_fed_more_than_its_own_size():
     assert backbones.side_for(np.full(5, 500), SmallConv()) == 32
 

@@ -9,20 +9,31 @@ from torch import Tensor, nn
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
+STAGES = 7
+
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0, 3.4 M weights, made for 224 pixels; smaller squares work too."""
+    """EfficientNet-Lite0, 3.4 M weights, made for 224 pixels; smaller squares work too.
+
+    `frozen` keeps the stem and that many of the seven stages at their first weights. The early stages see the largest
+    maps and learn the least that is new, so that training is about twice as fast with 3.
+    """
 
     input_size = (3, 224, 224)
     mean = (0.5, 0.5, 0.5)
     std = (0.5, 0.5, 0.5)
     feature_dim = 1280
 
-    def __init__(self, *, pretrained: bool = True) -> None:
+    def __init__(self, *, pretrained: bool = True, frozen: int = 0) -> None:
         super().__init__()
+        if not 0 <= frozen <= STAGES:
+            raise ValueError(f"frozen={frozen}: there are {STAGES} stages")
         self.body = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
         if pretrained:
             self.body.load_state_dict(_translate(_read_weights(), self.body.state_dict()))
+        if frozen:
+            for part in (self.body.conv_stem, self.body.bn1, *self.body.blocks[:frozen]):
+                part.requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (N, 3, H, W) normalised images into (N, 1280) features."""

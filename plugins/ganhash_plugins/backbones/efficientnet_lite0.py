@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import cast
 
 import timm
 import torch
@@ -32,8 +33,9 @@ class EfficientNetLite0(nn.Module):
         if pretrained:
             self.body.load_state_dict(_translate(_read_weights(), self.body.state_dict()))
         if frozen:
-            for part in (self.body.conv_stem, self.body.bn1, *self.body.blocks[:frozen]):
-                part.requires_grad_(False)
+            stages = cast(nn.Sequential, self.body.blocks)
+            for part in (self.body.conv_stem, self.body.bn1, *stages[:frozen]):
+                cast(nn.Module, part).requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (N, 3, H, W) normalised images into (N, 1280) features."""

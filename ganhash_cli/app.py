@@ -84,9 +84,10 @@ for command in (
     verify.verify,
 ):
     app.command()(verb(command))
-plugins_app = typer.Typer(name="plugins", help="List the backbones and generators, and show their options.")
+plugins_app = typer.Typer(name="plugins", help="List the backbones and generators, show their options, check them.")
 plugins_app.command("list")(verb(plugins.list_plugins))
 plugins_app.command("show")(verb(plugins.show_plugin))
+plugins_app.command("check")(verb(plugins.check_plugin))
 app.add_typer(plugins_app)
 
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from ganhash_cli.app import plugins_app
 from ganhash_cli.errors import PluginError, UsageError
+from ganhash_cli.plugin import conformance
 from stranger import install
 
 CODE = '''
@@ -89,3 +90,35 @@ def test_escape_sequences_in_a_summary_do_not_reach_the_terminal(
 ) -> None:
     install(tmp_path, monkeypatch, "stranger", 'def Plugin():\n    "\\x1b[31mred"\n')
     assert "\x1b" not in run("show", "backbone", "odd").stdout
+
+
+def test_check_prints_every_promise_and_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, "stranger", "from mutants import Backbone as Plugin")
+    result = run("check", "backbone", "odd")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "can_be_built\tpassed\t"
+    assert len(lines) == len(conformance.checks("backbone"))
+
+
+def test_check_of_a_plugin_that_breaks_its_contract_is_a_plugin_error_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "stranger", "from mutants import MiscountsItsFeatures as Plugin")
+    result = run("check", "backbone", "odd")
+    assert isinstance(result.exception, PluginError)
+    assert "'odd' of package stranger does not keep its contract: " in result.exception.message
+    assert "features_have_the_promised_shape\tfailed\tthree images gave features of shape (3, 8)" in result.stdout
+
+
+def test_check_hands_options_over_and_refuses_those_that_do_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "stranger", "from mutants import Adversarial as Plugin", kind="generator")
+    assert run("check", "generator", "odd", "-G", "width=5").exception is None
+    assert isinstance(run("check", "generator", "odd", "-G", "widht=5").exception, UsageError)
+
+
+def test_check_as_json_is_one_outcome_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, "stranger", "from mutants import SelfTrained as Plugin", kind="generator")
+    outcomes = [json.loads(line) for line in run("check", "generator", "odd", "--json").stdout.splitlines()]
+    assert {"check": "critic_learns", "status": "skipped", "reason": "it has no critic"} in outcomes

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganhash_cli.plugin import conformance
+
 SOURCE = Path(__file__).parents[1] / "examples" / "ganhash-tinyconv"
 
 
@@ -60,3 +62,21 @@ def test_a_network_is_trained_with_it_and_the_bundle_names_its_package(installed
     ganhash(installed, *command.split(), folder=tmp_path)
     backbone = json.loads((tmp_path / "model" / "bundle.json").read_text())["backbone"]
     assert (backbone["package"], backbone["options"]) == ("ganhash-tinyconv", {"width": 4})
+
+
+def test_its_own_tests_hold_it_to_the_contract(installed: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", SOURCE, SOURCE],
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert f"{len(conformance.checks('backbone')) - 1} passed, 1 skipped" in done.stdout
+
+
+def test_the_command_line_holds_it_to_the_contract(installed: Path) -> None:
+    lines = ganhash(installed, "plugins", "check", "backbone", "tinyconv", "-B", "width=4", "--json").splitlines()
+    outcomes = [json.loads(line) for line in lines]
+    assert [outcome["check"] for outcome in outcomes] == [str(check) for check in conformance.checks("backbone")]
+    assert {outcome["status"] for outcome in outcomes} == {"passed", "skipped"}

@@ -1,16 +1,29 @@
-"""`ganhash plugins`: list what is installed, and show one plugin with its options."""
+"""`ganhash plugins`: list what is installed, show one plugin with its options, check that it keeps its contract."""
 
 import inspect
+from dataclasses import asdict
 from typing import Annotated, get_args
 
 import typer
 
 from ganhash_cli import console
-from ganhash_cli.commands.options import Json
-from ganhash_cli.errors import UsageError
-from ganhash_cli.plugin.options import Option, options_of
+from ganhash_cli.commands.options import Json, pairs
+from ganhash_cli.errors import PluginError, UsageError
+from ganhash_cli.plugin.options import Option, options_of, parse_options
 from ganhash_cli.plugin.registry import KINDS, Kind, Plugin, find
 from ganhash_cli.plugin.registry import plugins as installed
+
+KindArgument = Annotated[str, typer.Argument(help="backbone or generator", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(help="Its name, as `ganhash plugins list` shows it.", show_default=False)]
+OptionPairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        *("-B", "-G"),
+        metavar="NAME=VALUE",
+        help="An option of the plugin; `ganhash plugins show` lists them.",
+        show_default=False,
+    ),
+]
 
 
 def list_plugins(json: Json = False) -> None:
@@ -24,8 +37,8 @@ def list_plugins(json: Json = False) -> None:
 
 
 def show_plugin(
-    kind: Annotated[str, typer.Argument(help="backbone or generator", show_default=False)],
-    name: Annotated[str, typer.Argument(help="Its name, as `ganhash plugins list` shows it.", show_default=False)],
+    kind: KindArgument,
+    name: NameArgument,
     json: Json = False,
 ) -> None:
     """Show what a plugin is and which options it takes."""
@@ -41,6 +54,27 @@ def show_plugin(
     console.say(console.safe(summary))
     flag = "-B" if plugin.kind == "backbone" else "-G"
     console.table(["option", "type", "default"], [[f"{flag} {o.name}", _type(o), str(o.default)] for o in options])
+
+
+def check_plugin(kind: KindArgument, name: NameArgument, option: OptionPairs = None, json: Json = False) -> None:
+    """Check that a plugin keeps its contract; exit 9 where a check fails."""
+    from ganhash_cli.plugin import conformance
+
+    plugin, given = find(_kind(kind), name), pairs(option, "-B" if kind == "backbone" else "-G")
+    # Without options typed, a signature that breaks the contract is for the checks to report.
+    values = parse_options(plugin.load(), given, owner=f"{kind} {name!r}") if given else {}
+    report = console.follow(conformance.run(plugin.kind, name, **values))
+    for outcome in report.outcomes if json else ():
+        console.emit(asdict(outcome))
+    if not json:
+        rows = [[outcome.check, outcome.status, console.safe(outcome.reason)] for outcome in report.outcomes]
+        console.table(["check", "outcome", "reason"], rows)
+    if report.failed:
+        raise PluginError(
+            f"{kind} {name!r} of package {plugin.package} does not keep its contract: {report}",
+            hint="docs/plugins.md says what it must keep",
+        )
+    console.note(str(report))
 
 
 def _kind(text: str) -> Kind:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
@@ -30,9 +32,13 @@ class Plugin:
     entry: EntryPoint
 
     def load(self) -> Callable[..., Any]:
-        """Import the factory; any failure of a stranger's code becomes a `PluginError`."""
+        """Import the factory; any failure of a stranger's code becomes a `PluginError`.
+
+        What it prints meanwhile goes to stderr, since stdout belongs to results.
+        """
         try:
-            factory = self.entry.load()
+            with redirect_stdout(sys.stderr):
+                factory = self.entry.load()
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -43,6 +49,13 @@ class Plugin:
             ) from error
         if not callable(factory):
             raise PluginError(f"{self.kind} {self.name!r} of package {self.package} is not a class or function")
+        version = getattr(factory, "contract_version", CONTRACT_VERSION)
+        if version != CONTRACT_VERSION:
+            raise PluginError(
+                f"{self.kind} {self.name!r} of package {self.package} is written for version {version} of the"
+                f" contract, and this ganhash keeps version {CONTRACT_VERSION}",
+                hint=f"pip install --upgrade ganhash {self.package}",
+            )
         loaded: Callable[..., Any] = factory
         return loaded
 
@@ -72,10 +85,17 @@ def plugins(kind: Kind) -> list[Plugin]:
     chosen = None if allowed is None else {"ganhash", *(_normal(name) for name in allowed.split(","))}
     found = []
     for entry in entry_points(group=f"ganhash.{kind}s"):
-        package = entry.dist.name if entry.dist else "unknown"
+        package, version = _owner(entry)
         if chosen is None or _normal(package) in chosen:
-            found.append(Plugin(kind, entry.name, package, entry.dist.version if entry.dist else "0", entry))
+            found.append(Plugin(kind, entry.name, package, version, entry))
     return sorted(found, key=lambda plugin: (plugin.name, plugin.package))
+
+
+def _owner(entry: EntryPoint) -> tuple[str, str]:
+    """Return the package's name and version, which damaged metadata may lack."""
+    metadata = entry.dist.metadata if entry.dist else None
+    said = {key: metadata[key] for key in ("Name", "Version") if metadata is not None and key in metadata}
+    return said.get("Name", "unknown"), said.get("Version", "0")
 
 
 def find(kind: Kind, name: str) -> Plugin:
@@ -121,7 +141,8 @@ def build(identity: Identity, *facts: Any, **overrides: Value) -> Any:
         )
     factory = find(kind, identity.name).load()
     try:
-        return factory(*facts, **{**identity.options, **overrides})
+        with redirect_stdout(sys.stderr):
+            return factory(*facts, **{**identity.options, **overrides})
     except (ValueError, TypeError) as error:
         raise UsageError(f"{kind} {identity.name!r}: {error}") from error
     except (GanhashError, MemoryError):

@@ -19,7 +19,7 @@ from typing import Any
 from ganhash_cli.engine.progress import Progress, Work, finish
 from ganhash_cli.errors import UsageError
 from ganhash_cli.plugin import registry
-from ganhash_cli.plugin.conformance import backbone, conduct, generator, surroundings
+from ganhash_cli.plugin.conformance import backbone, conduct, generator, surroundings, training
 from ganhash_cli.plugin.conformance.outcome import Failed, NotApplicable, Outcome, Report
 from ganhash_cli.plugin.conformance.subject import BackboneSubject, GeneratorSubject, Subject
 from ganhash_cli.plugin.registry import Kind
@@ -68,12 +68,12 @@ _CHECKS: dict[Kind, tuple[type[Subject], tuple[Callable[..., None], ...]]] = {
             generator.works_without_classes,
             generator.makes_any_size,
             generator.can_be_copied,
-            generator.objective_is_known,
-            generator.critic_is_new_each_time,
-            generator.critic_gives_one_score_an_image,
-            generator.critic_leads_the_generator,
-            generator.critic_learns,
-            generator.training_loss_is_a_finite_scalar,
+            training.objective_is_known,
+            training.critic_is_new_each_time,
+            training.critic_gives_one_score_an_image,
+            training.critic_leads_the_generator,
+            training.critic_learns,
+            training.training_loss_is_a_finite_scalar,
         ),
     ),
 }
@@ -132,5 +132,6 @@ def _outcome(each: Check, factory: Callable[..., Any], options: dict[str, Any]) 
     except (KeyboardInterrupt, GeneratorExit, MemoryError):
         raise
     except BaseException as error:  # a stranger's code fails in any way, sys.exit among them
-        return Outcome(str(each), "failed", f"{type(error).__name__}: {error}")
+        said = str(error).strip().partition("\n")[0]  # torch's exporter writes pages
+        return Outcome(str(each), "failed", f"{type(error).__name__}: {said}")
     return Outcome(str(each), "passed")

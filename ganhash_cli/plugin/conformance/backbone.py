@@ -102,6 +102,9 @@ def exports_to_onnx(subject: BackboneSubject) -> None:
     batches = [pixels[:rows] for rows in (1, 2, 5)]
     wrapped = _OnPixels(network).eval()
     ours = [subject.run(wrapped, (torch.from_numpy(batch).permute(0, 3, 1, 2),)) for batch in batches]
+    again = subject.run_on(wrapped, (torch.from_numpy(pixels).permute(0, 3, 1, 2),))
+    if not agree(again, ours[-1]):
+        raise NotApplicable("it gives no steady result to compare with")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "hasher.onnx"
         # The exporter only needs a module from pixels to rows of numbers.

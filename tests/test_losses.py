@@ -7,8 +7,17 @@ import pytest
 import torch
 
 from ganhash_cli.engine import losses
-from ganhash_cli.engine.losses.csq import centres, csq, hadamard, target_bits
+from ganhash_cli.engine.losses.csq import csq
+from ganhash_cli.engine.losses.dpn import dpn
+from ganhash_cli.engine.losses.dpsh import dpsh
+from ganhash_cli.engine.losses.dsh import dsh
+from ganhash_cli.engine.losses.dtsh import dtsh
 from ganhash_cli.engine.losses.entropy import ENTROPIES, random, shannon, uniform, weight_at
+from ganhash_cli.engine.losses.greedyhash import greedyhash
+from ganhash_cli.engine.losses.hashnet import hashnet
+from ganhash_cli.engine.losses.orthohash import orthohash
+from ganhash_cli.engine.losses.relaxation import straight_through
+from ganhash_cli.engine.losses.targets import centres, hadamard, target_bits
 from ganhash_cli.engine.losses.triplet import triplet
 from ganhash_cli.errors import UsageError
 
@@ -32,6 +41,19 @@ def test_triplet_is_the_mean_over_the_violated_triplets():
     ]
     violated = [term for term in terms if term > 0]
     assert float(triplet(z, one_hot(*labels), margin=margin)) == pytest.approx(sum(violated) / len(violated) / 5)
+
+
+def test_semi_hard_triplets_have_a_negative_beyond_the_positive_and_within_the_margin():
+    z, labels, margin = logits(9, 5), np.array([0, 0, 1, 1, 2, 2, 0, 1, 2]), 2.0
+    codes = np.tanh(z.numpy() / 2)
+    distance = ((codes[:, None] - codes[None]) ** 2).sum(2) / 4
+    terms = [
+        margin + distance[a, p] - distance[a, n]
+        for a, p, n in itertools.product(range(9), repeat=3)
+        if a != p and labels[a] == labels[p] != labels[n] and 0 < distance[a, n] - distance[a, p] < margin
+    ]
+    found = float(triplet(z, one_hot(*labels), margin=margin, semi_hard=True))
+    assert found == pytest.approx(sum(terms) / len(terms) / 5)
 
 
 def test_triplet_is_zero_where_every_triplet_keeps_the_margin():
@@ -97,6 +119,171 @@ def test_centres_are_far_apart(classes: int, bits: int, apart: int):
 
 def test_centres_of_a_length_without_a_hadamard_matrix_are_balanced():
     assert set(centres(10, 48).sum(1)) == {24}
+
+
+PAIRED = np.array([0, 1, 0, 2, 1, 0])  # the classes of six images
+
+
+def alike() -> np.ndarray:
+    return PAIRED[:, None] == PAIRED[None]
+
+
+def test_dpsh_is_the_unlikelihood_of_the_pairs_and_a_quantisation_term():
+    z = logits(6, 5)
+    u = z.numpy()
+    theta = u @ u.T / 2
+    unlikely = [np.log1p(np.exp(theta[i, j])) - alike()[i, j] * theta[i, j] for i in range(6) for j in range(6)]
+    wanted = np.mean(unlikely) + 0.3 * np.mean((u - np.sign(u)) ** 2)
+    assert float(dpsh(z, one_hot(*PAIRED), quantisation=0.3)) == pytest.approx(wanted)
+
+
+def test_dtsh_is_the_unlikelihood_of_the_triplets_and_a_quantisation_term():
+    z = logits(6, 4)
+    u = z.numpy()
+    theta = u @ u.T / 2
+    unlikely = [
+        np.log1p(np.exp(theta[a, n] - theta[a, p] + 1.5))
+        for a, p, n in itertools.product(range(6), repeat=3)
+        if a != p and alike()[a, p] and not alike()[a, n]
+    ]
+    wanted = np.mean(unlikely) + 0.3 * np.mean((u - np.sign(u)) ** 2)
+    assert float(dtsh(z, one_hot(*PAIRED), margin=1.5, quantisation=0.3)) == pytest.approx(wanted)
+    assert float(dtsh(z, one_hot(*PAIRED))) == float(dtsh(z, one_hot(*PAIRED), margin=2.0))
+
+
+def test_dtsh_of_a_batch_without_triplets_is_its_quantisation_term():
+    z = logits(3, 4)
+    assert float(dtsh(z, one_hot(0, 1, 2), quantisation=0.0)) == 0.0
+
+
+@pytest.mark.parametrize(("progress", "sharpness"), [(0.0, 1.0), (0.5, 5.5), (1.0, 10.0)])
+def test_hashnet_weighs_similar_and_dissimilar_pairs_by_what_the_other_group_outnumbers_them(
+    progress: float, sharpness: float
+):
+    z = logits(6, 5)
+    g = np.tanh(sharpness * z.numpy())
+    theta, s = 0.2 * g @ g.T, alike()
+    weight = np.where(s, 36 / s.sum(), 36 / (~s).sum())
+    wanted = np.mean(weight * (np.log1p(np.exp(theta)) - s * theta))
+    assert float(hashnet(z, one_hot(*PAIRED), progress, alpha=0.2)) == pytest.approx(wanted)
+
+
+def test_hashnet_takes_a_batch_of_one_class():
+    assert np.isfinite(float(hashnet(logits(3, 4), one_hot(0, 0, 0), 0.0)))
+
+
+def test_dsh_draws_similar_pairs_together_and_dissimilar_ones_apart_to_a_margin():
+    z = logits(6, 5)
+    u = z.numpy()
+    terms = []
+    for i, j in itertools.product(range(6), repeat=2):
+        distance = ((u[i] - u[j]) ** 2).sum()
+        terms.append(distance / 2 if alike()[i, j] else max(0, 7 - distance) / 2)
+    wanted = np.mean(terms) + 0.3 * np.abs(np.abs(u) - 1).mean()
+    assert float(dsh(z, one_hot(*PAIRED), margin=7.0, regulariser=0.3)) == pytest.approx(wanted)
+    assert float(dsh(z, one_hot(*PAIRED))) == float(dsh(z, one_hot(*PAIRED), margin=10.0))
+
+
+def softmax_cross_entropy(scores: np.ndarray, shares: np.ndarray) -> float:
+    exponentials = np.exp(scores)
+    return float(-(shares * np.log(exponentials / exponentials.sum(1, keepdims=True))).sum(1).mean())
+
+
+def test_greedyhash_classifies_the_bits_and_pulls_logits_to_them():
+    z, weights = logits(6, 5), np.random.default_rng(1).normal(size=(5, 3))
+    bits = np.where(z.numpy() >= 0, 1.0, -1.0)
+    wanted = softmax_cross_entropy(bits @ weights, np.eye(3)[PAIRED]) + 0.3 * (np.abs(z.numpy() - bits) ** 3).mean()
+    found = greedyhash(z, one_hot(*PAIRED), lambda codes: codes @ torch.from_numpy(weights), penalty=0.3)
+    assert float(found) == pytest.approx(wanted)
+
+
+def test_bits_pass_their_gradient_straight_through():
+    z = torch.tensor([-2.0, 0.0, 3.0], requires_grad=True)
+    bits = straight_through(z)
+    (bits * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert bits.tolist() == [-1.0, 1.0, 1.0]
+    assert z.grad.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_orthohash_is_the_cross_entropy_of_cosines_with_a_margin():
+    z = logits(6, 8)
+    rows = 2.0 * centres(3, 8) - 1
+    cosines = (z.numpy() @ rows.T) / np.linalg.norm(z.numpy(), axis=1, keepdims=True) / np.sqrt(8)
+    wanted = softmax_cross_entropy(5 * (cosines - 0.3 * np.eye(3)[PAIRED]), np.eye(3)[PAIRED])
+    assert float(orthohash(z, one_hot(*PAIRED), margin=0.3, scale=5.0)) == pytest.approx(wanted)
+
+
+def test_dpn_asks_every_logit_to_stand_beyond_a_margin_on_its_side():
+    z = logits(6, 8)
+    target = 2.0 * centres(3, 8)[PAIRED] - 1
+    assert float(dpn(z, one_hot(*PAIRED), margin=0.7)) == pytest.approx(np.maximum(0, 0.7 - z.numpy() * target).mean())
+
+
+@pytest.mark.parametrize("name", ["greedyhash", "orthohash"])
+def test_an_image_of_two_classes_belongs_half_to_each(name: str):
+    z = logits(1, 8)
+    classifier = torch.nn.Linear(8, 3).double().requires_grad_(False)
+    facts = [classifier] if name == "greedyhash" else []
+    options = {"penalty": 0.0} if name == "greedyhash" else {"margin": 0.0}
+    loss = losses.LOSSES[name]
+    both = torch.tensor([[True, True, False]])
+    alone = [float(loss(z, both & torch.eye(3, dtype=torch.bool)[row], *facts, **options)) for row in (0, 1)]
+    assert float(loss(z, both, *facts, **options)) == pytest.approx(np.mean(alone))
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_every_loss_brings_similar_codes_together(name: str):
+    torch.manual_seed(0)
+    z = (0.5 * torch.randn(12, 16)).requires_grad_()
+    labels = one_hot(*[0, 1, 2] * 4)
+    known = {"progress": 0.5, "classifier": torch.nn.Linear(16, 3, bias=False)}
+    facts = [known[fact] for fact in losses.asks(name)]
+    optimiser = torch.optim.Adam([z, *known["classifier"].parameters()], 0.1)
+    for _ in range(100):
+        optimiser.zero_grad()
+        losses.LOSSES[name](z, labels, *facts).backward()
+        optimiser.step()
+    bits = (z.detach() >= 0).int()
+    distance = (bits[:, None] != bits[None]).sum(2)
+    same = labels.float() @ labels.float().T > 0
+    assert float(distance[same].float().mean()) + 4 < float(distance[~same].float().mean())
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_every_loss_takes_several_labels_and_sure_networks(name: str):
+    z = torch.tensor([[40.0] * 8, [-40.0] * 8, [0.0] * 8, [40.0] * 8], requires_grad=True)
+    labels = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1]], dtype=torch.bool)
+    known = {"progress": 1.0, "classifier": torch.nn.Linear(8, 3, bias=False)}
+    loss = losses.LOSSES[name](z, labels, *(known[fact] for fact in losses.asks(name)))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(z.grad).all()
+
+
+def test_csq_smooths_its_targets():
+    z, labels = logits(6, 8), one_hot(*PAIRED)
+    p, y = 1 / (1 + np.exp(-z.numpy())), 0.8 * centres(3, 8)[PAIRED] + 0.1
+    wanted = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
+    assert float(csq(z, labels, quantisation=0.0, smoothing=0.2)) == pytest.approx(wanted)
+
+
+def test_bernoulli_centres_are_drawn_where_a_hadamard_matrix_has_room():
+    assert not np.array_equal(centres(4, 16, bernoulli=True), centres(4, 16))
+    assert set(centres(4, 16, bernoulli=True).sum(1)) == {8}
+
+
+def test_more_classes_than_centres_are_refused():
+    with pytest.raises(UsageError, match="3 bits have room for 3 hash centres, not for 4"):
+        losses.require_usable("csq", {}, classes=4, bits=3)
+
+
+def test_a_value_that_a_loss_cannot_take_is_refused():
+    with pytest.raises(UsageError, match="smoothing=2 is not a share"):
+        losses.require_usable("csq", {"smoothing": 2.0}, classes=4, bits=8)
+
+
+def test_as_many_classes_as_centres_find_one_each():
+    assert len({tuple(row) for row in centres(20, 6)}) == 20
 
 
 def test_a_loss_names_its_own_options_where_one_is_misspelt():

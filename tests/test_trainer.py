@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from conftest import COLOURS, paint, paint_classes
+from ganhash_cli.commands.train import Loss
 from ganhash_cli.engine import bundle, decoding, files, images, trainer
 from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.losses import LOSSES
 from ganhash_cli.engine.progress import Work, finish
 from ganhash_cli.engine.runtime import open_runtime
-from ganhash_cli.engine.train_settings import TrainSettings
+from ganhash_cli.engine.train_settings import UNLABELLED, TrainSettings
 from ganhash_cli.engine.trainer import FakePool
 from ganhash_cli.engine.training_state import METRICS
 from ganhash_cli.errors import CorruptError, InputError, Interrupted, MismatchError, UsageError
@@ -201,3 +203,34 @@ def test_images_with_several_labels_train(coloured: Path, tmp_path: Path):
 def test_settings_out_of_range_are_refused(name: str, value: object):
     with pytest.raises(UsageError):
         settings(**{name: value})
+
+
+def test_every_loss_has_its_name_on_the_command_line():
+    assert {each.value for each in Loss} == {*LOSSES, UNLABELLED}
+
+
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("triplet", "csq")])
+def test_a_network_learns_by_every_loss(coloured: Path, tmp_path: Path, loss: str):
+    done, _ = finish(run(coloured, tmp_path / "model", settings(loss=loss, epochs=8)))
+    assert done.metrics["validation_map_at_all"] > 0.7
+
+
+def test_a_stopped_run_goes_on_with_its_classifier(coloured: Path, tmp_path: Path):
+    chosen = settings(loss="greedyhash")
+    finish(run(coloured, tmp_path / "whole", chosen))
+    with pytest.raises(Interrupted):
+        stop(run(coloured, tmp_path / "stopped", chosen), 5)
+    finish(run(coloured, tmp_path / "stopped", chosen))
+    assert files.sha256(tmp_path / "stopped" / bundle.WEIGHTS) == files.sha256(tmp_path / "whole" / bundle.WEIGHTS)
+
+
+def test_training_that_diverges_stops_and_says_at_which_step(coloured: Path, tmp_path: Path):
+    endless = settings(loss="dsh", loss_options={"margin": 12.0, "regulariser": float("inf")})
+    with pytest.raises(UsageError, match=r"training diverged at step 0: dsh inf"):
+        finish(run(coloured, tmp_path / "model", endless))
+
+
+def test_a_label_that_every_image_has_is_named(coloured: Path, tmp_path: Path):
+    rows = ["path,label,label", *(f"{c}/{i:02}.png,{c},picture" for c in COLOURS for i in range(12))]
+    with pytest.raises(InputError, match="every image has the label 'picture'"):
+        train_from_csv(coloured, rows, tmp_path / "model")

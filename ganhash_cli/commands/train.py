@@ -28,7 +28,14 @@ class Loss(StrEnum):
     """Losses on real images; itq needs no labels."""
 
     triplet = "triplet"
+    dtsh = "dtsh"
+    dpsh = "dpsh"
+    hashnet = "hashnet"
+    dsh = "dsh"
     csq = "csq"
+    dpn = "dpn"
+    orthohash = "orthohash"
+    greedyhash = "greedyhash"
     itq = "itq"
 
 

@@ -80,6 +80,12 @@ def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> N
             hint="put each class into a folder of its own, name a CSV with path,label, or learn without: --loss itq",
         )
     seen = Counter(label for entry in entries for label in entry.labels)
+    for label, count in seen.items():
+        if count == len(entries) and len(seen) > 1:
+            raise InputError(
+                f"every image has the label {collection.class_names[label]!r}, so that no two are dissimilar",
+                hint="leave that label out of the list",
+            )
     if len([label for label, count in seen.items() if count > 1]) < 2:
         classes = "one class" if len(seen) == 1 else f"{len(seen)} classes"
         raise InputError(

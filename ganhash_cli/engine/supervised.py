@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganhash_cli.engine import bits, devices, metrics, sampling, training_state
+from ganhash_cli.engine import bits, devices, losses, metrics, sampling, training_state
 from ganhash_cli.engine.augment import augment
 from ganhash_cli.engine.losses import ENTROPIES, LOSSES
 from ganhash_cli.engine.losses.entropy import weight_at
@@ -24,7 +24,7 @@ from ganhash_cli.engine.sampling import TrainingData
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
 from ganhash_cli.engine.training_state import TrainingState
-from ganhash_cli.errors import Interrupted
+from ganhash_cli.errors import Interrupted, UsageError
 
 CHECKPOINT_SECONDS = 30.0
 VALIDATION_DATABASE = 500  # training images a validation query is compared with
@@ -40,7 +40,7 @@ def fit(
     """
     per_epoch = math.ceil(len(data.training) / settings.batch)
     steps = settings.epochs * per_epoch
-    state = training_state.start(network, settings, steps, device)
+    state = training_state.start(network, data.labels.shape[1], settings, steps, device)
     training_state.resume(state, folder, run)
     saved = time.monotonic()
     try:
@@ -56,7 +56,7 @@ def fit(
             if state.history and (score := state.history[-1]["validation_map"]) is not None:
                 figures["mAP"] = score
             yield Progress(f"training {settings.backbone.name}", state.step, steps, figures, "steps")
-    except Interrupted:
+    except (Interrupted, UsageError):
         training_state.save(state, folder, run)
         raise
     training_state.save(state, folder, run)
@@ -73,7 +73,9 @@ def _step(
     labels = torch.from_numpy(data.labels[chosen]).to(device)
     with devices.autocast(device, settings.precision):
         logits = state.network(augment(to_tensor(data.training[chosen], device)))
-    loss = LOSSES[settings.loss](logits.float(), labels, **settings.loss_options)
+    known = {"progress": state.step / steps, "classifier": state.classifier}
+    facts = [known[name] for name in losses.asks(settings.loss)]
+    loss = LOSSES[settings.loss](logits.float(), labels, *facts, **settings.loss_options)
     figures = {settings.loss: float(loss.detach())}
     if data.fakes is not None and settings.entropy_weight > 0:
         entropy = _entropy(state, data.fakes, settings, device)
@@ -82,11 +84,21 @@ def _step(
         )
         loss = loss + weight * entropy
         figures["entropy"] = float(entropy.detach())
+    _require_finite(figures, state.step)
     state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     state.optimiser.step()
     state.schedule.step()
     return figures
+
+
+def _require_finite(figures: dict[str, float], step: int) -> None:
+    """Stop before numbers that are none reach the weights."""
+    if not all(math.isfinite(value) for value in figures.values()):
+        raise UsageError(
+            f"training diverged at step {step}: {', '.join(f'{name} {value}' for name, value in figures.items())}",
+            hint="start anew with --overwrite and a lower --learning-rate",
+        )
 
 
 def _entropy(state: TrainingState, fakes: NDArray[np.uint8], settings: TrainSettings, device: torch.device) -> Tensor:

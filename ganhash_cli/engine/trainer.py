@@ -19,6 +19,7 @@ from ganhash_cli.engine import (
     exporter,
     files,
     images,
+    losses,
     sampling,
     supervised,
     unlabelled,
@@ -76,6 +77,7 @@ def train(
     supervision = settings.loss != UNLABELLED
     if supervision:
         sampling.require_two_classes(collection, collection.entries)
+        losses.require_usable(settings.loss, settings.loss_options, len(collection.class_names), settings.bits)
     else:
         collection = unlabelled.choose(collection, settings.seed)
     training_digest = images.content_digest(collection)

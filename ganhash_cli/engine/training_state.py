@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ganhash_cli.engine import checkpoint, files
+from ganhash_cli.engine import checkpoint, files, losses
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
@@ -22,9 +22,13 @@ METRICS = "metrics.jsonl"
 
 @dataclass
 class TrainingState:
-    """What changes while training; everything a checkpoint must hold."""
+    """What changes while training; everything a checkpoint must hold.
+
+    `classifier` learns beside the network where the loss asks for one; no model keeps it.
+    """
 
     network: HashNet
+    classifier: nn.Linear | None
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     step: int
@@ -33,16 +37,19 @@ class TrainingState:
     history: list[dict[str, float | None]]
 
 
-def start(network: HashNet, settings: TrainSettings, steps: int, device: torch.device) -> TrainingState:
+def start(network: HashNet, classes: int, settings: TrainSettings, steps: int, device: torch.device) -> TrainingState:
     """Begin a run of `steps` steps: AdamW, one cycle, the head by the run's seed."""
     torch.manual_seed(derive(settings.seed, "head"))
     network.head.reset_parameters()
     network.to(device).to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    asked = "classifier" in losses.asks(settings.loss)
+    classifier = nn.Linear(settings.bits, classes, bias=False).to(device) if asked else None
+    parameters = [*network.parameters(), *(classifier.parameters() if classifier else ())]
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=0.2
     )
-    return TrainingState(network, optimiser, schedule, 0, {}, -math.inf, [])
+    return TrainingState(network, classifier, optimiser, schedule, 0, {}, -math.inf, [])
 
 
 def save(state: TrainingState, folder: Path, run: str) -> None:
@@ -50,6 +57,7 @@ def save(state: TrainingState, folder: Path, run: str) -> None:
     record = {
         "run": run,
         "network": state.network.state_dict(),
+        "classifier": state.classifier.state_dict() if state.classifier else None,
         "optimiser": state.optimiser.state_dict(),
         "schedule": state.schedule.state_dict(),
         "best": state.best,
@@ -71,6 +79,8 @@ def resume(state: TrainingState, folder: Path, run: str) -> None:
             hint="--overwrite discards it; the same command as before continues it",
         )
     state.network.load_state_dict(record["network"])
+    if state.classifier:
+        state.classifier.load_state_dict(record["classifier"])
     state.optimiser.load_state_dict(record["optimiser"])
     state.schedule.load_state_dict(record["schedule"])
     state.step, state.best = step, record["best"]

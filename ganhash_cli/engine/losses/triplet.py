@@ -3,29 +3,32 @@
 import torch
 from torch import Tensor
 
-
-def relaxed(logits: Tensor) -> Tensor:
-    """Turn logits z into relaxed codes v = 2 sigmoid(z) - 1 = tanh(z / 2) in (-1, 1)."""
-    return torch.tanh(logits / 2)
+from ganhash_cli.engine.losses.relaxation import relaxed
+from ganhash_cli.engine.losses.targets import similar
 
 
-def triplet(logits: Tensor, labels: Tensor, *, margin: float | None = None) -> Tensor:
+def triplet(logits: Tensor, labels: Tensor, *, margin: float | None = None, semi_hard: bool = False) -> Tensor:
     """Average the violated triplets of a batch.
 
     `logits` are (N, bits), `labels` (N, classes) booleans; images that share a label are similar. `margin` is in
     bits, by default a sixteenth of the code. With d(a, b) = ||v_a - v_b||^2 / 4, which is the Hamming distance for
     saturated codes, every anchor, positive and negative give max(0, margin + d(a, p) - d(a, n)) (Lai et al. 2015,
     eq. 3). The mean is over the triplets above zero, since most soon are zero and a mean over all of them would
-    fade (Hermans et al. 2017, "batch all, non-zero").
+    fade (Hermans et al. 2017, "batch all, non-zero"). With `semi_hard` only those count whose negative is farther than
+    the positive, but within the margin (Schroff et al. 2015, arXiv:1503.03832).
     """
     codes = relaxed(logits)
     bits = codes.shape[1]
-    similar = labels.to(codes) @ labels.to(codes).T > 0
+    alike = similar(labels)
+    margin = bits / 16 if margin is None else margin
     length = codes.square().sum(1)
     distance = (length[:, None] + length[None] - 2 * codes @ codes.T) / 4
-    positive = similar & ~torch.eye(len(codes), dtype=torch.bool, device=codes.device)
-    violation = torch.relu((bits / 16 if margin is None else margin) + distance[:, :, None] - distance[:, None, :])
-    violation = violation * (positive[:, :, None] & ~similar[:, None, :])
+    positive = alike & ~torch.eye(len(codes), dtype=torch.bool, device=codes.device)
+    violation = torch.relu(margin + distance[:, :, None] - distance[:, None, :])
+    counted = positive[:, :, None] & ~alike[:, None, :]
+    if semi_hard:
+        counted = counted & (violation < margin)
+    violation = violation * counted
     active = (violation > 0).sum().clamp(min=1)
     # In units of the code's length, so that the size of the loss does not depend on the number of bits.
     return violation.sum() / active / bits

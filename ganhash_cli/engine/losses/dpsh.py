@@ -1,0 +1,19 @@
+"""DPSH: the likelihood of which pairs of a batch are similar, by the inner products of their codes."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from ganhash_cli.engine.losses.relaxation import signs
+from ganhash_cli.engine.losses.targets import similar
+
+
+def dpsh(logits: Tensor, labels: Tensor, *, quantisation: float = 0.1) -> Tensor:
+    """Return the negative log-likelihood of the pairs, and how far logits are from -1 and 1.
+
+    `logits` u are (N, bits), `labels` (N, classes) booleans; images that share a label are similar, s = 1. With
+    Theta = u_i . u_j / 2 it is the mean of log(1 + exp Theta) - s Theta over all pairs plus `quantisation` times the
+    mean of (u - sign u)^2 (Li et al. 2016, arXiv:1511.03855).
+    """
+    theta = logits @ logits.T / 2
+    unlikely = functional.binary_cross_entropy_with_logits(theta, similar(labels).to(theta))
+    return unlikely + quantisation * (logits - signs(logits)).square().mean()

@@ -1,0 +1,78 @@
+"""What the labels of a batch ask of it: which pairs are similar, each image's share of a class, its hash centre."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganhash_cli.engine.seeds import derive
+
+CANDIDATES = 1000  # random centres each Bernoulli centre is the best of
+
+
+def similar(labels: Tensor) -> Tensor:
+    """Return the (N, N) table of pairs that share a label, from (N, classes) booleans.
+
+    >>> similar(torch.tensor([[True, True], [True, False], [False, True]])).int().tolist()
+    [[1, 1, 1], [1, 1, 0], [1, 0, 1]]
+    """
+    numbers = labels.float()
+    return numbers @ numbers.T > 0
+
+
+def class_shares(labels: Tensor) -> Tensor:
+    """Return (N, classes) shares that add up to 1: an image of two classes belongs half to each."""
+    numbers = labels.float()
+    return numbers / numbers.sum(1, keepdim=True)
+
+
+def target_bits(labels: Tensor, bits: int, *, bernoulli: bool = False) -> Tensor:
+    """Return the (N, bits) bits, as booleans, of each image's centre.
+
+    An image of several classes has the majority of their centres' bits, ties by the centre of the first.
+    """
+    centre = torch.from_numpy(2.0 * centres(labels.shape[1], bits, bernoulli=bernoulli) - 1).to(labels.device)
+    votes = labels.double() @ centre
+    first = centre[labels.int().argmax(1)]
+    return torch.where(votes == 0, first, votes) > 0
+
+
+@lru_cache(maxsize=8)
+def centres(classes: int, bits: int, *, bernoulli: bool = False) -> NDArray[np.bool_]:
+    """Return (classes, bits) hash centres, the same for the same numbers.
+
+    Where `bits` is a power of two that has room, they are rows of a Hadamard matrix and of its negative, which
+    differ in half of the bits or in all (Yuan et al. 2020, algorithm 1). Otherwise, and with `bernoulli`, rows of as
+    many ones as zeros are drawn, and each is, of 1,000 such rows, the one whose nearest centre is farthest.
+
+    Raises `ValueError` where there are more classes than such rows.
+
+    >>> centres(4, 4).astype(int).tolist()
+    [[1, 1, 1, 1], [1, 0, 1, 0], [1, 1, 0, 0], [1, 0, 0, 1]]
+    """
+    if bits & (bits - 1) == 0 and classes <= 2 * bits and not bernoulli:
+        rows = hadamard(bits)
+        return np.concatenate([rows, ~rows])[:classes]
+    if classes > math.comb(bits, bits // 2):
+        raise ValueError(f"{bits} bits have room for {math.comb(bits, bits // 2)} hash centres, not for {classes}")
+    rng = np.random.default_rng(derive(0, "hash centres", classes, bits))
+    balanced = np.arange(bits) % 2 == 0
+    chosen = rng.permuted(balanced[None], axis=1)
+    while len(chosen) < classes:
+        candidates = rng.permuted(np.tile(balanced, (CANDIDATES, 1)), axis=1)
+        nearest = (candidates[:, None] != chosen[None]).sum(2).min(1)
+        if nearest.max():  # among few bits a draw may bring known ones only
+            chosen = np.concatenate([chosen, candidates[nearest.argmax()][None]])
+    return chosen
+
+
+def hadamard(order: int) -> NDArray[np.bool_]:
+    """Return Sylvester's Hadamard matrix of a power of two as (order, order) booleans, True for 1."""
+    number = np.arange(order)
+    even: NDArray[np.bool_] = np.bitwise_count(number[:, None] & number[None]) % 2 == 0
+    return even

@@ -39,16 +39,26 @@ class HashNet(nn.Module):
 
 
 @contextmanager
-def frozen_statistics(network: nn.Module) -> Iterator[None]:
-    """Let batch norm use its running statistics and leave them as they are: fakes must not shift them."""
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
-    for module in norms:
-        module.eval()
+def frozen_statistics(network: HashNet) -> Iterator[None]:
+    """Let a pass over fakes move no running statistics, which real images are normalised with.
+
+    The backbone takes a batch's own statistics, as it does for real images while it trains. With the running ones it
+    would be another network than the one that real images train, the very one that is used in the end, and that one
+    would learn to be undecided about everything. The head's norm takes the running ones: a batch's own would hold
+    each bit away from zero.
+    """
+    norms = [module for module in network.backbone.modules() if isinstance(module, _BatchNorm)]
+    tracking = [module for module in norms if module.training and module.track_running_stats]
+    training = network.norm.training
+    network.norm.eval()
+    for module in tracking:
+        module.track_running_stats = False
     try:
         yield
     finally:
-        for module in norms:
-            module.train()
+        network.norm.train(training)
+        for module in tracking:
+            module.track_running_stats = True
 
 
 def to_tensor(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -103,7 +103,7 @@ def _require_finite(figures: dict[str, float], step: int) -> None:
 
 def _entropy(state: TrainingState, fakes: NDArray[np.uint8], settings: TrainSettings, device: torch.device) -> Tensor:
     """Return the maximum-entropy loss of a batch of fakes, in a forward pass that moves no statistics."""
-    count = max(1, round(settings.batch * settings.fakes_per_real))
+    count = max(2, round(settings.batch * settings.fakes_per_real))
     rng = np.random.default_rng(derive(settings.seed, "fakes", state.step))
     chosen = rng.integers(0, len(fakes), count)
     with frozen_statistics(state.network), devices.autocast(device, settings.precision):

@@ -12,8 +12,8 @@ def hashnet(logits: Tensor, labels: Tensor, progress: float, *, alpha: float = 0
 
     `logits` z are (N, bits), `labels` (N, classes) booleans, `progress` is the share of training that is done. Codes
     are g = tanh(beta z), beta growing from 1 to `sharpest` (Cao et al. 2017, arXiv:1702.00758). With
-    Theta = `alpha` g_i . g_j it is the mean of w (log(1 + exp Theta) - s Theta) over all pairs S, where the similar ones,
-    S1, weigh |S| / |S1| and the others, S0, |S| / |S0|.
+    Theta = `alpha` g_i . g_j it is the mean of w (log(1 + exp Theta) - s Theta) over all pairs S, where the similar
+    ones, S1, weigh |S| / |S1| and the others, S0, |S| / |S0|.
     """
     codes = torch.tanh((1 + (sharpest - 1) * progress) * logits)
     theta = alpha * codes @ codes.T

@@ -93,8 +93,10 @@ app.add_typer(plugins_app)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; always ends in `SystemExit` with a documented exit code."""
-    # Threads that spin while they wait slow a shared machine to a crawl; read when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait may spin for microseconds only, not for milliseconds, which slows a shared machine to a crawl;
+    # read when torch is first imported.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=workspace.settings())
     except KeyboardInterrupt:

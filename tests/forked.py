@@ -65,10 +65,10 @@ def _command(folder: Path, arguments: list[str], death: Death | None) -> None:
     import torch
 
     from ganhash_cli import app
-    from ganhash_cli.engine import encoder, gan, supervised
+    from ganhash_cli.engine import encoder, fitting, gan
 
     torch.set_num_threads(1)
-    gan.CHECKPOINT_SECONDS = supervised.CHECKPOINT_SECONDS = 0.0
+    gan.CHECKPOINT_SECONDS = fitting.CHECKPOINT_SECONDS = 0.0
     encoder.BATCH = encoder.SIZE = 4
     log = os.open(_log(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):

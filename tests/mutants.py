@@ -370,6 +370,14 @@ class ScoresInAColumn(Adversarial):
             return super().forward(images, labels)[:, None]
 
 
+@fails("critic_gives_one_score_an_image")
+class TellsOneClassTooFew(Adversarial):
+    class critic_class(Critic):
+        def forward(self, images: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            scores = super().forward(images, labels)
+            return scores, scores[:, None].expand(-1, self.num_classes - 1)
+
+
 @fails("critic_leads_the_generator")
 class KeepsItsGradient(Adversarial):
     class critic_class(Critic):

@@ -160,12 +160,15 @@ def test_every_error_has_an_exit_code_of_its_own():
     assert sorted(codes) == [2, 4, 5, 6, 7, 8, 9, 10]
 
 
-@pytest.mark.parametrize(("own", "seen"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_wait_without_spinning_unless_the_person_says_otherwise(own: dict[str, str], seen: str):
+@pytest.mark.parametrize(
+    ("own", "seen"),
+    [({}, "1000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"), ({"GOMP_SPINCOUNT": "7"}, "7")],
+)
+def test_threads_that_wait_spin_briefly_unless_the_person_says_otherwise(own: dict[str, str], seen: str):
     program = (
         "import os\nfrom ganhash_cli.app import main\n"
-        "try: main(['--version'])\nexcept SystemExit: print(os.environ['OMP_WAIT_POLICY'])"
+        "try: main(['--version'])\nexcept SystemExit: print(os.environ.get('GOMP_SPINCOUNT'))"
     )
-    plain = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    plain = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     done = subprocess.run([sys.executable, "-c", program], env=plain | own, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == seen

@@ -22,8 +22,12 @@ BUILT_IN: dict[tuple[Any, str], dict[str, Any]] = {
     ("backbone", "smallconv"): {},
     ("backbone", "timm"): {"model": "resnet18", "pretrained": False},
     ("generator", "dcgan"): {},
+    ("generator", "ddpm"): {"drawing_steps": 3, "base": 8},
+    ("generator", "progan"): {"base": 8},
     ("generator", "sngan"): {},
+    ("generator", "sngan-resnet"): {"base": 8, "critic_base": 8},
     ("generator", "tiny"): {},
+    ("generator", "wgan-gp"): {"base": 8, "critic_base": 8},
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ganhash_cli.engine import losses
+from ganhash_cli.engine.losses.contrastive import contrastive
 from ganhash_cli.engine.losses.csq import csq
 from ganhash_cli.engine.losses.dpn import dpn
 from ganhash_cli.engine.losses.dpsh import dpsh
@@ -231,17 +232,17 @@ def test_an_image_of_two_classes_belongs_half_to_each(name: str):
     assert float(loss(z, both, *facts, **options)) == pytest.approx(np.mean(alone))
 
 
-@pytest.mark.parametrize("name", losses.LOSSES)
+@pytest.mark.parametrize("name", [name for name in losses.LOSSES if "labels" in losses.asks(name)])
 def test_every_loss_brings_similar_codes_together(name: str):
     torch.manual_seed(0)
     z = (0.5 * torch.randn(12, 16)).requires_grad_()
     labels = one_hot(*[0, 1, 2] * 4)
-    known = {"progress": 0.5, "classifier": torch.nn.Linear(16, 3, bias=False)}
-    facts = [known[fact] for fact in losses.asks(name)]
-    optimiser = torch.optim.Adam([z, *known["classifier"].parameters()], 0.1)
+    classifier = torch.nn.Linear(16, 3, bias=False)
+    known = {"logits": z, "labels": labels, "progress": 0.5, "classifier": classifier}
+    optimiser = torch.optim.Adam([z, *classifier.parameters()], 0.1)
     for _ in range(100):
         optimiser.zero_grad()
-        losses.LOSSES[name](z, labels, *facts).backward()
+        losses.call(name, known, {}).backward()
         optimiser.step()
     bits = (z.detach() >= 0).int()
     distance = (bits[:, None] != bits[None]).sum(2)
@@ -253,11 +254,31 @@ def test_every_loss_brings_similar_codes_together(name: str):
 def test_every_loss_takes_several_labels_and_sure_networks(name: str):
     z = torch.tensor([[40.0] * 8, [-40.0] * 8, [0.0] * 8, [40.0] * 8], requires_grad=True)
     labels = torch.tensor([[1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1]], dtype=torch.bool)
-    known = {"progress": 1.0, "classifier": torch.nn.Linear(8, 3, bias=False)}
-    loss = losses.LOSSES[name](z, labels, *(known[fact] for fact in losses.asks(name)))
+    classifier = torch.nn.Linear(8, 3, bias=False)
+    known = {"logits": z, "second": z.flip(0), "labels": labels, "progress": 1.0, "classifier": classifier}
+    loss = losses.call(name, known, {})
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(z.grad).all()
+
+
+def test_contrastive_tells_the_other_view_of_an_image_from_the_views_of_others():
+    first, second = logits(4, 6), logits(4, 6, seed=1)
+    z = np.concatenate([first.numpy(), second.numpy()])
+    codes = np.where(z >= 0, 1.0, -1.0) / np.sqrt(6)
+    scores = np.exp(codes @ codes.T / 0.5)
+    told = [-np.log(scores[i, (i + 4) % 8] / (scores[i].sum() - scores[i, i])) for i in range(8)]
+    p, q = (1 / (1 + np.exp(-each.numpy())) for each in (first, second))
+    apart = [
+        sum(
+            a[i, j] * np.log(a[i, j] / b[i, j]) + (1 - a[i, j]) * np.log((1 - a[i, j]) / (1 - b[i, j]))
+            for j in range(6)
+        )
+        for a, b in ((p, q), (q, p))
+        for i in range(4)
+    ]
+    wanted = np.mean(told) + 0.3 * np.mean(apart)
+    assert float(contrastive(first, second, temperature=0.5, bottleneck=0.3)) == pytest.approx(wanted)
 
 
 def test_csq_smooths_its_targets():

@@ -33,6 +33,30 @@ def classes(count: int, seed: int, shift: float = 0.0) -> tuple[NDArray[np.float
     return cloud(count, seed) + 4 * labels[:, None].astype(np.float32) + np.float32(shift), labels
 
 
+def slow_share(these: NDArray[np.float32], among: NDArray[np.float32]) -> float:
+    """Return the share of `these` that lie within the third nearest neighbour's distance of one `among` them."""
+    inside = 0
+    for one in these:
+        for other in among:
+            reach = sorted(np.linalg.norm(among - other, axis=1))[quality.NEIGHBOURS]  # the first is itself
+            if np.linalg.norm(one - other) <= reach:
+                inside += 1
+                break
+    return inside / len(these)
+
+
+@pytest.mark.parametrize(("shift", "stretch"), [(0, 1), (1.5, 1), (0, 0.2), (9, 1)])
+def test_precision_and_recall_count_who_is_among_the_others(shift: float, stretch: float) -> None:
+    real, fake = cloud(40, 0), cloud(30, 1, shift, stretch)
+    assert quality.precision_and_recall(real, fake) == pytest.approx((slow_share(fake, real), slow_share(real, fake)))
+
+
+def test_fakes_that_are_all_alike_have_precision_but_no_recall() -> None:
+    real = cloud(60, 0)
+    precision, recall = quality.precision_and_recall(real, np.repeat(real[:1], 20, axis=0))
+    assert (precision, recall) == (1.0, pytest.approx(1 / 60))
+
+
 @pytest.mark.parametrize(("shift", "stretch", "count"), [(0, 1, 40), (2, 1, 40), (0, 3, 25), (1, 0.5, 300)])
 def test_the_frechet_distance_is_that_of_the_covariances(shift: float, stretch: float, count: int) -> None:
     real, fake = cloud(40, 0), cloud(count, 1, shift, stretch)

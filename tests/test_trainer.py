@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from conftest import COLOURS, paint, paint_classes
-from ganhash_cli.commands.train import Loss
-from ganhash_cli.engine import bundle, decoding, files, images, trainer
+from ganhash_cli.commands.train import EntropyOn, Loss
+from ganhash_cli.engine import bits, bundle, decoding, files, images, metrics, sampling, trainer
+from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.losses import LOSSES
 from ganhash_cli.engine.progress import Work, finish
@@ -205,11 +206,12 @@ def test_settings_out_of_range_are_refused(name: str, value: object):
         settings(**{name: value})
 
 
-def test_every_loss_has_its_name_on_the_command_line():
+def test_every_loss_and_every_control_has_its_name_on_the_command_line():
     assert {each.value for each in Loss} == {*LOSSES, UNLABELLED}
+    assert {each.value for each in EntropyOn} == {*CONTROLS, "fakes"}
 
 
-@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("triplet", "csq")])
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("triplet", "csq", "contrastive")])
 def test_a_network_learns_by_every_loss(coloured: Path, tmp_path: Path, loss: str):
     done, _ = finish(run(coloured, tmp_path / "model", settings(loss=loss, epochs=8)))
     assert done.metrics["validation_map_at_all"] > 0.7
@@ -234,3 +236,102 @@ def test_a_label_that_every_image_has_is_named(coloured: Path, tmp_path: Path):
     rows = ["path,label,label", *(f"{c}/{i:02}.png,{c},picture" for c in COLOURS for i in range(12))]
     with pytest.raises(InputError, match="every image has the label 'picture'"):
         train_from_csv(coloured, rows, tmp_path / "model")
+
+
+def test_a_network_learns_from_two_views_of_images_without_labels(tmp_path: Path):
+    for number, (name, colour) in enumerate(COLOURS.items()):
+        for index in range(12):
+            paint(tmp_path / "flat" / f"{name}-{index}.png", colour, 100 * number + index)
+    done, _ = finish(run(tmp_path / "flat", tmp_path / "model", settings(loss="contrastive", epochs=8)))
+    assert done.metrics["validation_map_at_all"] is None
+    colours = finish(images.load(images.from_folder(paint_classes(tmp_path / "seen")), 32, strict=True))
+    codes = bits.pack(open_runtime(done).logits(colours.array))
+    labels = np.array([entry.labels[0] for entry in colours.entries])[:, None] == np.arange(3)
+    assert metrics.mean_average_precision(codes, codes, metrics.relevance(labels, labels)) > 0.8
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_takes_the_place_of_fakes(control: str, coloured: Path, tmp_path: Path):
+    plain, _ = finish(run(coloured, tmp_path / "plain", settings(entropy_weight=0.0)))
+    done, _ = finish(run(coloured, tmp_path / "control", settings(entropy_on=control, entropy_weight=0.1)))
+    assert done.digests[bundle.WEIGHTS] != plain.digests[bundle.WEIGHTS]
+    assert "entropy" in json.loads((tmp_path / "control" / METRICS).read_text().splitlines()[0])
+
+
+def scored(folder: Path, real: Path, scores: list[float | None]) -> FakePool:
+    """Fakes of the three colours, each with a teacher's score, in the order of their paths."""
+    collection = images.from_folder(real)
+    fakes = images.from_folder(paint_classes(folder, each=len(scores) // 3))
+    return FakePool(fakes, images.content_digest(collection), {}, tuple(scores))
+
+
+def terms(folder: Path) -> set[str]:
+    return set(json.loads((folder / METRICS).read_text().splitlines()[0])) - {"epoch", "validation_map"}
+
+
+@pytest.mark.parametrize(
+    ("use", "threshold", "wanted"),
+    [
+        ("entropy", 0.5, {"triplet", "entropy"}),
+        ("labels", 0.5, {"triplet", "fakes"}),
+        ("both", 0.5, {"triplet", "entropy", "fakes"}),
+        ("both", 0.0, {"triplet", "fakes"}),
+    ],
+)
+def test_fakes_are_used_as_they_shall_be(use: str, threshold: float, wanted: set[str], coloured: Path, tmp_path: Path):
+    fakes = scored(tmp_path / "fakes", coloured, [0.1, 0.9, 0.2] * 3)
+    chosen = settings(fakes_as=use, fake_filter=threshold, epochs=1)
+    finish(run(coloured, tmp_path / "model", chosen, fakes))
+    assert terms(tmp_path / "model") == wanted
+
+
+def test_fakes_are_parted_by_their_scores(tmp_path: Path, coloured: Path):
+    fakes = scored(tmp_path / "fakes", coloured, [0.1, 0.5, 0.9] * 3)
+    pixels = finish(images.load(fakes.collection, 32, strict=True))
+    found = sampling.share_out(pixels, fakes.scores, 3, "both", 0.5)
+    assert np.array_equal(found.ambiguous, pixels.array[::3])
+    assert np.array_equal(found.realistic, pixels.array[[1, 2, 4, 5, 7, 8]])
+    assert found.labels.argmax(1).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_filter_that_no_fake_passes_is_refused_with_the_best_score(coloured: Path, tmp_path: Path):
+    fakes = scored(tmp_path / "fakes", coloured, [0.1, 0.3, 0.2])
+    with pytest.raises(UsageError, match=r"no fake can be labelled: their best score is 0\.300"):
+        finish(run(coloured, tmp_path / "model", settings(fakes_as="labels"), fakes))
+
+
+def test_fakes_without_classes_cannot_be_labelled(coloured: Path, tmp_path: Path):
+    for index in range(3):
+        paint(tmp_path / "fakes" / f"{index}.png", (128, 128, 128), seed=index)
+    digest = images.content_digest(images.from_folder(coloured))
+    fakes = replace(pool(tmp_path / "fakes", digest), scores=(None, None, None))
+    with pytest.raises(UsageError, match="they have no classes"):
+        finish(run(coloured, tmp_path / "model", settings(fakes_as="both"), fakes))
+
+
+def test_labelled_fakes_move_the_network_by_their_weight(coloured: Path, tmp_path: Path):
+    fakes = scored(tmp_path / "fakes", coloured, [0.9] * 3)
+    alone, _ = finish(run(coloured, tmp_path / "alone", settings()))
+    beside, _ = finish(run(coloured, tmp_path / "beside", settings(fakes_as="labels"), fakes))
+    weightless, _ = finish(run(coloured, tmp_path / "none", settings(fakes_as="labels", label_weight=0.0), fakes))
+    assert beside.digests[bundle.WEIGHTS] != alone.digests[bundle.WEIGHTS]
+    assert weightless.digests[bundle.WEIGHTS] == alone.digests[bundle.WEIGHTS]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, True),
+        ({"entropy_on": "mixup"}, False),
+        ({"entropy_on": "mixup", "fakes_as": "labels"}, True),
+        ({"loss": "itq"}, False),
+        ({"loss": "contrastive"}, True),
+    ],
+)
+def test_fakes_are_asked_for_only_where_they_are_used(changes: dict[str, str], wanted: bool):
+    assert settings(**changes).wants_fakes is wanted
+
+
+def test_a_loss_without_labels_has_no_use_for_labelled_fakes():
+    with pytest.raises(UsageError, match="no use for labels of fakes"):
+        settings(loss="contrastive", fakes_as="both")

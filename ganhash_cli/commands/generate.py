@@ -44,6 +44,10 @@ def generate(
         ),
     ] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Show mirrored images too.")] = False,
+    consistency: Annotated[
+        float,
+        typer.Option(help="Weight of the critic's agreement about two views of a real image; 10 is usual."),
+    ] = 0.0,
     features: Annotated[str, typer.Option(help="Backbone whose features judge the fakes.")] = "efficientnet_lite0",
     precision: Annotated[options.PrecisionName, typer.Option(help="Arithmetic of the forward pass.")] = (
         options.PrecisionName.auto
@@ -71,11 +75,13 @@ def generate(
         learning_rate=learning_rate,
         augment=augment,
         flips=flips,
+        consistency=consistency,
         features=features,
         seed=seed,
         precision=precision.value,
     )
     where = devices.choose(device.value)
+    devices.keep_freed_memory()
     console.note(f"computing on {where}")
     with sources.open_training(images) as (collection, source):
         made = console.follow(
@@ -104,6 +110,11 @@ def _report(made: "Fakes", minutes: float, json: bool) -> None:
         console.say(
             f"Fréchet distance {quality['frechet_distance']:.1f}"
             f" ({made.record['settings']['features']}, {real:,} real images, {fake:,} fakes)"
+        )
+    if quality["precision"] is not None:
+        console.say(
+            f"precision {quality['precision']:.3f}, the share of fakes among real images;"
+            f" recall {quality['recall']:.3f}, the share of real images among fakes"
         )
     if quality["accuracy"] is not None:
         console.say(

@@ -24,8 +24,26 @@ class Entropy(StrEnum):
     random = "random"
 
 
+class EntropyOn(StrEnum):
+    """What the network shall be undecided about: fakes, or a control in their place."""
+
+    fakes = "fakes"
+    real = "real"
+    noise = "noise"
+    mixup = "mixup"
+    cutmix = "cutmix"
+
+
+class FakesAs(StrEnum):
+    """What fakes are used for."""
+
+    entropy = "entropy"
+    labels = "labels"
+    both = "both"
+
+
 class Loss(StrEnum):
-    """Losses on real images; itq needs no labels."""
+    """Losses on real images; contrastive and itq need no labels."""
 
     triplet = "triplet"
     dtsh = "dtsh"
@@ -36,6 +54,7 @@ class Loss(StrEnum):
     dpn = "dpn"
     orthohash = "orthohash"
     greedyhash = "greedyhash"
+    contrastive = "contrastive"
     itq = "itq"
 
 
@@ -71,7 +90,17 @@ def train(
     ] = None,
     entropy: Annotated[Entropy, typer.Option(help="Form of the maximum-entropy loss on fakes.")] = Entropy.uniform,
     entropy_weight: Annotated[float, typer.Option(help="Its weight; 0 turns it off.")] = 0.01,
+    entropy_on: Annotated[
+        EntropyOn, typer.Option(help="What it is computed on: fakes, or a control that needs none.")
+    ] = EntropyOn.fakes,
     fakes_per_real: Annotated[float, typer.Option(help="Fakes in a step for each real image.")] = 0.5,
+    fakes_as: Annotated[
+        FakesAs, typer.Option(help="Use fakes for maximum entropy, as labelled images, or both, by their scores.")
+    ] = FakesAs.entropy,
+    fake_filter: Annotated[
+        float, typer.Option(help="Score from which a fake may be labelled: how sure a classifier is of its class.")
+    ] = 0.5,
+    label_weight: Annotated[float, typer.Option(help="Weight of the loss on labelled fakes.")] = 0.1,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.05,
     validation: Annotated[float, typer.Option(help="Share of each class held out to choose the best epoch.")] = 0.1,
@@ -93,6 +122,7 @@ def train(
 
     identity = backbones.identify(backbone, options.pairs(backbone_options, "-B"))
     where = devices.choose(device.value)
+    devices.keep_freed_memory()
     console.note(f"computing on {where}")
     with sources.open_training(images) as (collection, source):
         chosen = loss or _suited(collection)
@@ -106,7 +136,11 @@ def train(
             loss_options=losses.parse(chosen.value, options.pairs(loss_options, "-L")),
             entropy=entropy.value,
             entropy_weight=entropy_weight,
+            entropy_on=entropy_on.value,
             fakes_per_real=fakes_per_real,
+            fakes_as=fakes_as.value,
+            fake_filter=fake_filter,
+            label_weight=label_weight,
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             validation=validation,
@@ -119,7 +153,7 @@ def train(
                 source,
                 settings,
                 model,
-                fakes=None if no_fakes or chosen is Loss.itq else _pool(fakes),
+                fakes=_pool(fakes) if settings.wants_fakes and not no_fakes else None,
                 device=where,
                 overwrite=overwrite,
                 strict=strict,
@@ -151,7 +185,7 @@ def _pool(folder: Path) -> "FakePool | None":
         )
         return None
     found = Fakes.open(folder)
-    return FakePool(found.collection, found.training_digest, found.summary)
+    return FakePool(found.collection, found.training_digest, found.summary, found.scores)
 
 
 def _report(result: "Bundle", json: bool) -> None:

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+CLASS_WEIGHTS = {"critic": 1.0, "generator": 0.1}
+"""Of the auxiliary classifier's cross-entropy, for a critic that tells classes (arXiv:1704.00028, section 5)."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -18,6 +21,13 @@ class Objective:
     generator_loss: Callable[[Tensor], Tensor]
     critic_steps: int = 1
     penalty: float = 0.0
+
+
+def verdict(critic: nn.Module, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return the (N,) float32 scores of images and, from a critic that tells classes, (N, classes) ones."""
+    found = critic(images, labels)
+    scores, classes = found if isinstance(found, tuple) else (found, None)
+    return scores.float(), None if classes is None else classes.float()
 
 
 def hinge(real: Tensor, fake: Tensor) -> Tensor:
@@ -39,7 +49,7 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, labels: Tens
     """Return mean (|∇D(x̂)| - 1)² at random points x̂ between real and fake images (arXiv:1704.00028, eq. 3)."""
     share = torch.rand(len(real), 1, 1, 1).to(real.device)
     between = torch.lerp(real, fake, share).requires_grad_()
-    (slope,) = torch.autograd.grad(critic(between, labels).float().sum(), between, create_graph=True)
+    (slope,) = torch.autograd.grad(verdict(critic, between, labels)[0].sum(), between, create_graph=True)
     excess: Tensor = slope.flatten(1).norm(dim=1) - 1
     return excess.square().mean()
 

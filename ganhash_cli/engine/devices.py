@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
 
 from ganhash_cli.errors import UsageError
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -20,6 +24,17 @@ def choose(name: str) -> torch.device:
     if not present.get(name, False):
         raise UsageError(f"this machine has no {name} device that torch can use", hint="use --device auto")
     return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what one step frees for the next, where it is glibc.
+
+    By default it gives large blocks back to the system, which fills them with zeros when the next step asks again.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+        mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc takes
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

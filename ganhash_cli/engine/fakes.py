@@ -99,11 +99,20 @@ class Fakes:
     def collection(self) -> Collection:
         """The fakes as images that `images.load` can read, in the byte order of their paths."""
         entries = []
-        for fake in sorted(self.images, key=lambda fake: os.fsencode(fake.path)):
+        for fake in self._in_order:
             status = (self.folder / fake.path).stat()
             labels = () if fake.label is None else (fake.label,)
             entries.append(Entry(os.fsencode(fake.path), status.st_size, status.st_mtime_ns, labels))
         return Collection(os.path.abspath(os.fsencode(self.folder)), tuple(entries), self.class_names)
+
+    @property
+    def scores(self) -> tuple[float | None, ...]:
+        """How sure a classifier trained on real images is of each fake's class, in the order of the collection."""
+        return tuple(fake.score for fake in self._in_order)
+
+    @property
+    def _in_order(self) -> list[Fake]:
+        return sorted(self.images, key=lambda fake: os.fsencode(fake.path))
 
     @cached_property
     def digests(self) -> dict[str, str]:

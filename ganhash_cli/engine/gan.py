@@ -14,9 +14,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ganhash_cli.engine import checkpoint, devices, diffaugment
-from ganhash_cli.engine.adversarial import OBJECTIVES, Objective, gradient_penalty
+from ganhash_cli.engine.adversarial import CLASS_WEIGHTS, OBJECTIVES, Objective, gradient_penalty, verdict
 from ganhash_cli.engine.generator import GenerateSettings, contract
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.seeds import derive
@@ -57,6 +58,7 @@ def train(
     try:
         while (done := state.step if settings.steps else state.seconds) < total:
             torch.manual_seed(derive(settings.seed, "gan", state.step))
+            _grow(state, done / total)
             figures = _step(state, data, settings, device)
             state.step += 1
             now = time.monotonic()
@@ -71,6 +73,7 @@ def train(
         _save(state, checkpoints)
         raise
     _save(state, checkpoints)
+    _grow(state, 1.0)
     return state.average
 
 
@@ -105,6 +108,13 @@ def _start(network: nn.Module, settings: GenerateSettings, device: torch.device)
     return state
 
 
+def _grow(state: _State, progress: float) -> None:
+    """Tell the networks that grow how far training has come."""
+    for module in state.modules().values():
+        if hasattr(module, "grow"):
+            cast(Any, module).grow(progress)
+
+
 def _step(state: _State, data: Data, settings: GenerateSettings, device: torch.device) -> dict[str, float]:
     """Move critic and generator once, or a self-trained generator alone, and then the average."""
     if state.critic is None:
@@ -137,10 +147,16 @@ def _move_critic(
         with torch.no_grad():
             fake = state.network(_noise(state, len(real), device), labels)
         policy = settings.augment or ""
-        real, fake = diffaugment.augment(real, policy), diffaugment.augment(fake.float(), policy)
-        loss = objective.critic_loss(critic(real, labels).float(), critic(fake, labels).float())
+        seen, fake = diffaugment.augment(real, policy), diffaugment.augment(fake.float(), policy)
+        scores, classes = verdict(critic, seen, labels)
+        loss = objective.critic_loss(scores, verdict(critic, fake, labels)[0])
+        if classes is not None and labels is not None:
+            loss = loss + CLASS_WEIGHTS["critic"] * F.cross_entropy(classes, labels)
         if objective.penalty:
-            loss = loss + objective.penalty * gradient_penalty(critic, real, fake, labels)
+            loss = loss + objective.penalty * gradient_penalty(critic, seen, fake, labels)
+        if settings.consistency:
+            again, _ = verdict(critic, diffaugment.augment(real, policy), labels)
+            loss = loss + settings.consistency * F.mse_loss(again, scores)
     return _descend(loss, state.optimisers["critic"])
 
 
@@ -156,8 +172,10 @@ def _move_generator(
     critic.requires_grad_(False)
     with devices.autocast(device, settings.precision):
         fake = state.network(_noise(state, settings.batch, device), labels)
-        scores = critic(diffaugment.augment(fake.float(), settings.augment or ""), labels)
-        loss = objective.generator_loss(scores.float())
+        scores, classes = verdict(critic, diffaugment.augment(fake.float(), settings.augment or ""), labels)
+        loss = objective.generator_loss(scores)
+        if classes is not None and labels is not None:
+            loss = loss + CLASS_WEIGHTS["generator"] * F.cross_entropy(classes, labels)
     moved = _descend(loss, state.optimisers["network"])
     critic.requires_grad_(True)
     return moved

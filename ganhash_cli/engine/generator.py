@@ -42,6 +42,7 @@ class GenerateSettings:
     learning_rate: float = 1e-3
     augment: str | None = None
     flips: bool = False
+    consistency: float = 0.0
     ema_decay: float = 0.995
     features: str = "efficientnet_lite0"
     seed: int = 0
@@ -56,6 +57,7 @@ class GenerateSettings:
         require_within("size", self.size, *SIDES)
         require_within("batch", self.batch, 2, 65_536)
         require_within("learning-rate", self.learning_rate, 1e-9, 1)
+        require_within("consistency", self.consistency, 0, 1000)
         diffaugment.steps(self.augment or "")
 
 

@@ -16,6 +16,7 @@ Labels = NDArray[np.int64]
 
 MOST_COMPARED = 2000
 """Images of each kind in a Fréchet distance; its cost grows with their cube."""
+NEIGHBOURS = 3
 _WEIGHT_DECAY = 0.01
 
 
@@ -28,6 +29,8 @@ class Quality:
     accuracy: float | None = None
     accuracy_ceiling: float | None = None
     accuracy_images: int = 0
+    precision: float | None = None
+    recall: float | None = None
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
@@ -45,6 +48,20 @@ def frechet_distance(real: Features, fake: Features) -> float:
     return float(np.sum((means[0] - means[1]) ** 2) + variances - 2 * overlap / scale)
 
 
+def precision_and_recall(real: Features, fake: Features) -> tuple[float, float]:
+    """Return the share of (M, D) fakes among real images, and that of (N, D) real images among fakes.
+
+    An image is among others where it is no farther from one of them than that one's third nearest neighbour of its own
+    kind (Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1 and 2).
+    """
+    first, second = torch.from_numpy(real).double(), torch.from_numpy(fake).double()
+    between = torch.cdist(first, second)
+    reach = [torch.cdist(each, each).kthvalue(NEIGHBOURS + 1, dim=1).values for each in (first, second)]
+    among_real = (between <= reach[0][:, None]).any(0)
+    among_fakes = (between <= reach[1][None]).any(1)
+    return float(among_real.double().mean()), float(among_fakes.double().mean())
+
+
 def measure(
     real: Features, real_labels: Labels | None, fake: Features, fake_labels: Labels | None, seed: int
 ) -> Quality:
@@ -53,11 +70,12 @@ def measure(
     `accuracy` is that of a classifier trained on the fakes, on the real images; its ceiling is that of one
     trained on half of the real images, on the other half.
     """
-    compared = _some(len(real), MOST_COMPARED, seed), _some(len(fake), MOST_COMPARED, seed)
-    sizes = len(compared[0]), len(compared[1])
-    distance = frechet_distance(real[compared[0]], fake[compared[1]]) if min(sizes) > 1 else None
+    some = real[_some(len(real), MOST_COMPARED, seed)], fake[_some(len(fake), MOST_COMPARED, seed)]
+    sizes = len(some[0]), len(some[1])
+    distance = frechet_distance(*some) if min(sizes) > 1 else None
+    precision, recall = precision_and_recall(*some) if min(sizes) > NEIGHBOURS else (None, None)
     if real_labels is None or fake_labels is None or len(np.unique(real_labels)) < 2 or len(real) < 4:
-        return Quality(distance, sizes)
+        return Quality(distance, sizes, precision=precision, recall=recall)
     classes = int(max(real_labels.max(), fake_labels.max())) + 1
     (real, fake), order = _standardised(real, fake), _some(len(real), len(real), seed)
     half, rest = order[::2], order[1::2]
@@ -69,6 +87,8 @@ def measure(
             Classifier.fit(real[half], real_labels[half], classes), real[rest], real_labels[rest]
         ),
         accuracy_images=len(real),
+        precision=precision,
+        recall=recall,
     )
 
 

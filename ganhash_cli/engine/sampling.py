@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ganhash_cli.engine import images
 from ganhash_cli.engine.images import Collection, Entry, Pixels
 from ganhash_cli.engine.seeds import derive
-from ganhash_cli.errors import InputError
+from ganhash_cli.errors import InputError, UsageError
 
 PER_CLASS = 4  # at least so many images of a class in a batch, so that every anchor has positives
 
@@ -24,14 +25,23 @@ Labels = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Fakes:
+    """Fakes for maximum entropy, `ambiguous`, and `realistic` ones with (R, classes) `labels`; both (…, S, S, 3)."""
+
+    ambiguous: NDArray[np.uint8]
+    realistic: NDArray[np.uint8]
+    labels: Labels
+
+
+@dataclass(frozen=True)
 class TrainingData:
-    """Decoded images with their label tables; `fakes` is (F, S, S, 3) or None."""
+    """Decoded images with their label tables, and fakes or None."""
 
     training: NDArray[np.uint8]
     labels: Labels
     validation: NDArray[np.uint8]
     validation_labels: Labels
-    fakes: NDArray[np.uint8] | None
+    fakes: Fakes | None
 
 
 def label_table(labels: list[tuple[int, ...]], classes: int) -> Labels:
@@ -58,8 +68,13 @@ def hold_out(labels: Labels, share: float, seed: int) -> NDArray[np.bool_]:
 
 
 def draw(labels: Labels, batch: int, seed: int, step: int) -> NDArray[np.int64]:
-    """Draw the images of one step: equally many of several classes, each class without repetition where it can."""
+    """Draw the images of one step: equally many of several classes, each class without repetition where it can.
+
+    Without labels, any images.
+    """
     rng = np.random.default_rng(derive(seed, "batch", step))
+    if not labels.shape[1]:
+        return rng.choice(len(labels), batch, replace=len(labels) < batch)
     present = np.flatnonzero(labels.any(0))
     classes = rng.permutation(present)[: max(2, batch // PER_CLASS)]
     each = max(2, batch // len(classes))
@@ -105,7 +120,28 @@ def tell_of_single_images(collection: Collection, entries: tuple[Entry, ...]) ->
         )
 
 
-def split(pixels: Pixels, classes: int, fakes: NDArray[np.uint8] | None, share: float, seed: int) -> TrainingData:
+def share_out(pixels: Pixels, scores: Sequence[float | None], classes: int, use: str, threshold: float) -> Fakes:
+    """Divide fakes by their use: all for "entropy", or for "labels" those with a score of `threshold` or more.
+
+    "both" labels these and takes the others for entropy. `scores` tell how sure a teacher is of each fake's class.
+    Raises `UsageError` where no fake can be labelled.
+    """
+    labels = label_table([entry.labels for entry in pixels.entries], classes)
+    if use == "entropy":
+        return Fakes(pixels.array, pixels.array[:0], labels[:0])
+    known = np.array([-1.0 if score is None else score for score in scores])
+    good = (known >= threshold) & labels.any(1)
+    if not good.any():
+        best = f"their best score is {known.max():.3f}" if (known >= 0).any() else "they have no classes"
+        raise UsageError(
+            f"no fake can be labelled: {best}",
+            hint="lower --fake-filter, or make fakes with a generator that takes classes, as sngan does",
+        )
+    others = pixels.array[~good] if use == "both" else pixels.array[:0]
+    return Fakes(others, pixels.array[good], labels[good])
+
+
+def split(pixels: Pixels, classes: int, fakes: Fakes | None, share: float, seed: int) -> TrainingData:
     """Part the labelled images into training and validation: by the CSV's `val`, else a share of each class."""
     labels = label_table([entry.labels for entry in pixels.entries], classes)
     labelled = labels.any(1)
@@ -116,7 +152,7 @@ def split(pixels: Pixels, classes: int, fakes: NDArray[np.uint8] | None, share: 
     return TrainingData(pixels.array[kept], labels[kept], pixels.array[held], labels[held], fakes)
 
 
-def whole(pixels: Pixels) -> TrainingData:
+def whole(pixels: Pixels, fakes: Fakes | None = None) -> TrainingData:
     """Take all images for training, without labels."""
     labels = np.zeros((len(pixels.array), 0), np.bool_)
-    return TrainingData(pixels.array, labels, pixels.array[:0], labels[:0], None)
+    return TrainingData(pixels.array, labels, pixels.array[:0], labels[:0], fakes)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from ganhash_cli.engine import bits, devices
+from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.limits import require_within
-from ganhash_cli.engine.losses import ENTROPIES, LOSSES
+from ganhash_cli.engine.losses import ENTROPIES, LOSSES, asks
 from ganhash_cli.errors import UsageError
 from ganhash_cli.plugin.options import Value
 from ganhash_cli.plugin.registry import Identity
 
+FAKES = "fakes"  # what the maximum-entropy loss is computed on, where it is none of the controls
+FakesAs = Literal["entropy", "labels", "both"]
 UNLABELLED = "itq"  # stands where a loss does, but is fitted at once, without labels or steps
 
 
@@ -26,10 +30,14 @@ class TrainSettings:
     loss: str = "triplet"
     loss_options: dict[str, Value] = field(default_factory=dict)
     entropy: str = "uniform"
+    entropy_on: str = FAKES
     entropy_weight: float = 0.01
     entropy_warm_up: float = 0.15
     entropy_anneal: float = 0.1
     fakes_per_real: float = 0.5
+    fakes_as: FakesAs = "entropy"
+    fake_filter: float = 0.5
+    label_weight: float = 0.1
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     validation: float = 0.1
@@ -45,6 +53,33 @@ class TrainSettings:
         require_within("validation", self.validation, 0, 0.9)
         if self.size is not None:
             require_within("size", self.size, 16, 1024)
-        for name, table in ((self.loss, (*LOSSES, UNLABELLED)), (self.entropy, tuple(ENTROPIES))):
-            if name not in table:
-                raise UsageError(f"no loss named {name!r}", hint=f"there are: {', '.join(table)}")
+        require_within("fake-filter", self.fake_filter, 0, 1)
+        require_within("label-weight", self.label_weight, 0, 1000)
+        require_within("fakes-per-real", self.fakes_per_real, 0, 100)
+        _require_one_of("--entropy-on", self.entropy_on, (FAKES, *CONTROLS))
+        _require_one_of("--fakes-as", self.fakes_as, get_args(FakesAs))
+        _require_one_of("--loss", self.loss, (*LOSSES, UNLABELLED))
+        _require_one_of("--entropy", self.entropy, tuple(ENTROPIES))
+        if self.fakes_as != "entropy" and not self.supervised:
+            raise UsageError(f"--loss {self.loss} has no use for labels of fakes", hint="leave --fakes-as out")
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the loss needs labels."""
+        return self.loss != UNLABELLED and "labels" in asks(self.loss)
+
+    @property
+    def wants_fakes(self) -> bool:
+        """Whether a pool of fakes would be used if there is one."""
+        for_entropy = self.entropy_on == FAKES and self.fakes_as != "labels"
+        return self.loss != UNLABELLED and (for_entropy or self.fakes_as != "entropy")
+
+    @property
+    def fakes_in_a_step(self) -> int:
+        """How many fakes a step sees, for each use; batch norm needs two."""
+        return max(2, round(self.batch * self.fakes_per_real))
+
+
+def _require_one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{option} {value!r} is not known", hint=f"there are: {', '.join(known)}")

@@ -18,10 +18,10 @@ from ganhash_cli.engine import (
     decoding,
     exporter,
     files,
+    fitting,
     images,
     losses,
     sampling,
-    supervised,
     unlabelled,
 )
 from ganhash_cli.engine.bundle import Bundle
@@ -37,11 +37,12 @@ from ganhash_cli.errors import MismatchError, UsageError
 
 @dataclass(frozen=True)
 class FakePool:
-    """The fakes of one `ganhash generate`, and what the generator was trained on."""
+    """The fakes of one `ganhash generate`, a teacher's score of each, and what the generator was trained on."""
 
     collection: Collection
     training_digest: str
     summary: dict[str, Any]
+    scores: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ def train(
     Raises `InputError` where the images cannot teach anything, `MismatchError` where the fakes were made from
     other images, `UsageError` where `folder` holds another run and `overwrite` is not set.
     """
-    supervision = settings.loss != UNLABELLED
-    if supervision:
+    if settings.supervised:
         sampling.require_two_classes(collection, collection.entries)
-        losses.require_usable(settings.loss, settings.loss_options, len(collection.class_names), settings.bits)
-    else:
+    if settings.loss == UNLABELLED:
         collection = unlabelled.choose(collection, settings.seed)
+    else:
+        losses.require_usable(settings.loss, settings.loss_options, len(collection.class_names), settings.bits)
     training_digest = images.content_digest(collection)
     if fakes and fakes.training_digest != training_digest:
         raise MismatchError(
@@ -97,19 +98,28 @@ def train(
         if (folder / bundle.DESCRIPTION).exists():
             return _finished(run), ()
         pixels = yield from images.load(collection, side, strict=strict)
-        if supervision:
+        if settings.supervised:
             sampling.require_two_classes(collection, pixels.entries)
             sampling.tell_of_single_images(collection, pixels.entries)
-        pool = (yield from images.load(fakes.collection, side, strict=True)).array if fakes else None
         network = HashNet(backbone, settings.bits)
-        if supervision:
-            data = sampling.split(pixels, len(collection.class_names), pool, settings.validation, settings.seed)
-            score = yield from supervised.fit(network, data, settings, device, folder, digest)
+        data = yield from _data(run, pixels)
+        if settings.loss == UNLABELLED:
+            score = yield from unlabelled.fit(network, data.training, settings.seed, device)
         else:
-            data, score = sampling.whole(pixels), None
-            yield from unlabelled.fit(network, data.training, settings.seed, device)
+            score = yield from fitting.fit(network, data, settings, device, folder, digest)
         result = yield from _write(run, network, pixels, data, score)
         return result, pixels.skipped
+
+
+def _data(run: _Run, pixels: Pixels) -> Work[TrainingData]:
+    """Part the images into training and validation, and the fakes by their use."""
+    settings, classes, fakes = run.settings, len(run.collection.class_names), None
+    if run.fakes:
+        loaded = yield from images.load(run.fakes.collection, run.side, strict=True)
+        fakes = sampling.share_out(loaded, run.fakes.scores, classes, settings.fakes_as, settings.fake_filter)
+    if not settings.supervised:
+        return sampling.whole(pixels, fakes)
+    return sampling.split(pixels, classes, fakes, settings.validation, settings.seed)
 
 
 def _write(run: _Run, network: HashNet, pixels: Pixels, data: TrainingData, score: float | None) -> Work[Bundle]:

@@ -30,7 +30,7 @@ def choose(collection: Collection, seed: int) -> Collection:
     return replace(collection, entries=tuple(collection.entries[row] for row in sorted(rows)))
 
 
-def fit(network: HashNet, pixels: NDArray[np.uint8], seed: int, device: torch.device) -> Work[None]:
+def fit(network: HashNet, pixels: NDArray[np.uint8], seed: int, device: torch.device) -> Work[float | None]:
     """Set the head of `network` from (N, S, S, 3) images; `InputError` where they are too few for its bits."""
     features = yield from _features(network.eval().to(device), pixels, device)
     bits = network.head.out_features
@@ -50,6 +50,7 @@ def fit(network: HashNet, pixels: NDArray[np.uint8], seed: int, device: torch.de
             cast(Tensor, tensor).copy_(value)
         norm.weight.fill_(INITIAL_SCALE)
         norm.bias.zero_()
+    return None
 
 
 def _features(network: HashNet, pixels: NDArray[np.uint8], device: torch.device) -> Work[NDArray[np.float32]]:

@@ -59,7 +59,11 @@ class Adversarial(Generator, Protocol):
     objective: Literal["hinge", "nonsaturating", "wgan-gp"]
 
     def critic(self) -> Module:
-        """Return a new critic: (N, C, H, W) images, and (N,) labels or None, to (N,) scores."""
+        """Return a new critic: (N, C, H, W) images, and (N,) labels or None, to (N,) scores.
+
+        One that also tells classes apart returns the pair of scores and (N, classes) class scores. Generator or
+        critic may have a method `grow(progress)`, called before each step with the share of training that is done.
+        """
         ...
 
 

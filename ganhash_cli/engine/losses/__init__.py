@@ -1,16 +1,19 @@
 """Losses: pure functions, one a file, chosen by name through the tables here.
 
-A similarity loss takes (N, bits) logits of real images and their (N, classes) labels, booleans; those that ask for it
-also the `progress` of training, a share, or a `classifier`, a linear layer that learns beside the network. Its
-keyword-only arguments are its options, plain types with defaults, as a plugin's are.
+What a loss takes by position tells what it asks for: `logits`, (N, bits), of real images; their `labels`, (N, classes)
+booleans; `second`, the logits of other views of them; the `progress` of training, a share; a `classifier`, a linear
+layer that learns beside the network. Its keyword-only arguments are its options, plain types with defaults, as a
+plugin's are.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ganhash_cli.engine.losses.contrastive import contrastive
 from ganhash_cli.engine.losses.csq import csq
 from ganhash_cli.engine.losses.dpn import dpn
 from ganhash_cli.engine.losses.dpsh import dpsh
@@ -25,6 +28,7 @@ from ganhash_cli.errors import UsageError
 from ganhash_cli.plugin.options import Value, parse_options
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
+    "contrastive": contrastive,
     "csq": csq,
     "dpn": dpn,
     "dpsh": dpsh,
@@ -36,7 +40,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "triplet": triplet,
 }
 
-__all__ = ["ENTROPIES", "LOSSES", "asks", "parse", "require_usable"]
+__all__ = ["ENTROPIES", "LOSSES", "asks", "call", "parse", "require_usable"]
 
 
 def parse(name: str, given: Mapping[str, str]) -> dict[str, Value]:
@@ -45,21 +49,27 @@ def parse(name: str, given: Mapping[str, str]) -> dict[str, Value]:
     return parse_options(loss, given, owner=f"loss {name!r}")
 
 
-def require_usable(name: str, options: Mapping[str, Value], classes: int, bits: int) -> None:
-    """Try a loss on four images; `UsageError` where it cannot take so many classes or bits, or an option's value."""
-    known = {"progress": 0.0, "classifier": torch.nn.Linear(bits, classes)}
-    labels = torch.eye(classes, dtype=torch.bool)[torch.arange(4) % classes]
-    try:
-        LOSSES[name](torch.ones(4, bits), labels, *(known[fact] for fact in asks(name)), **options)
-    except ValueError as error:
-        raise UsageError(f"--loss {name}: {error}", hint="docs/losses.md says what it takes") from error
-
-
 def asks(name: str) -> tuple[str, ...]:
-    """Return what the loss called `name` takes by position besides logits and labels.
+    """Return what the loss called `name` takes by position.
 
-    >>> asks("triplet"), asks("hashnet"), asks("greedyhash")
-    ((), ('progress',), ('classifier',))
+    >>> asks("triplet"), asks("contrastive")
+    (('logits', 'labels'), ('logits', 'second'))
     """
     parameters = inspect.signature(LOSSES[name]).parameters.values()
-    return tuple(each.name for each in parameters if each.kind is not each.KEYWORD_ONLY)[2:]
+    return tuple(each.name for each in parameters if each.kind is not each.KEYWORD_ONLY)
+
+
+def call(name: str, known: Mapping[str, Any], options: Mapping[str, Value]) -> Tensor:
+    """Return the loss called `name` of what it asks for among what is `known`."""
+    return LOSSES[name](*(known[each] for each in asks(name)), **options)
+
+
+def require_usable(name: str, options: Mapping[str, Value], classes: int, bits: int) -> None:
+    """Try a loss on four images; `UsageError` where it cannot take so many classes or bits, or an option's value."""
+    classes = max(1, classes)
+    logits, labels = torch.ones(4, bits), torch.eye(classes, dtype=torch.bool)[torch.arange(4) % classes]
+    known = {"logits": logits, "labels": labels, "second": logits, "progress": 0.0}
+    try:
+        call(name, {**known, "classifier": torch.nn.Linear(bits, classes)}, options)
+    except ValueError as error:
+        raise UsageError(f"--loss {name}: {error}", hint="docs/losses.md says what it takes") from error

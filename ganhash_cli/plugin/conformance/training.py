@@ -29,13 +29,15 @@ def critic_is_new_each_time(subject: GeneratorSubject) -> None:
 
 
 def critic_gives_one_score_an_image(subject: GeneratorSubject) -> None:
-    """Require (N,) finite scores for (N, C, H, W) images and (N,) labels or None."""
+    """Require (N,) finite scores for (N, C, H, W) images and (N,) labels or None, alone or with class scores."""
     network = _adversarial(subject)
     with torch.no_grad():
-        scores = network.critic()(subject.images(4), subject.labels(network, 4))
-    expect(isinstance(scores, Tensor), f"the critic returns {type(scores).__name__}, no tensor")
-    expect(tuple(scores.shape) == (4,), f"four images gave scores of shape {tuple(scores.shape)}, not (4,)")
-    expect(bool(scores.isfinite().all()), "some scores are NaN or infinite")
+        found = network.critic()(subject.images(4), subject.labels(network, 4))
+    scores, *classes = found if isinstance(found, tuple) else (found,)
+    for each, wanted in ((scores, (4,)), *((item, (4, network.num_classes)) for item in classes)):
+        expect(isinstance(each, Tensor), f"the critic returns {type(each).__name__}, no tensor")
+        expect(tuple(each.shape) == wanted, f"four images gave scores of shape {tuple(each.shape)}, not {wanted}")
+        expect(bool(each.isfinite().all()), "some scores are NaN or infinite")
 
 
 def critic_leads_the_generator(subject: GeneratorSubject) -> None:
@@ -43,9 +45,9 @@ def critic_leads_the_generator(subject: GeneratorSubject) -> None:
     network = _adversarial(subject)
     images = subject.images(4).requires_grad_()
     with torch.enable_grad():
-        scores = network.critic()(images, subject.labels(network, 4))
+        scores = _sum(network.critic()(images, subject.labels(network, 4)))
     expect(scores.requires_grad, "the scores are cut off from the images and the critic's weights")
-    scores.sum().backward()
+    torch.autograd.backward(scores)
     expect(images.grad is not None and bool(images.grad.any()), "no gradient reaches the images")
 
 
@@ -54,8 +56,8 @@ def critic_learns(subject: GeneratorSubject) -> None:
     network = _adversarial(subject)
     critic = network.critic().train()
     with torch.enable_grad():
-        scores = critic(subject.images(4).requires_grad_(), subject.labels(network, 4))
-    scores.sum().backward()
+        scores = _sum(critic(subject.images(4).requires_grad_(), subject.labels(network, 4)))
+    torch.autograd.backward(scores)
     without = [name for name, weight in critic.named_parameters() if weight.requires_grad and weight.grad is None]
     expect(not without, f"no gradient reaches the critic's {', '.join(without)}")
 
@@ -69,6 +71,12 @@ def training_loss_is_a_finite_scalar(subject: GeneratorSubject) -> None:
         loss = network.training_loss(subject.images(4), subject.labels(network, 4))
     expect(isinstance(loss, Tensor) and loss.shape == (), "training_loss returned no tensor of shape ()")
     expect(bool(loss.isfinite()), f"training_loss of ordinary images is {float(loss.detach())}")
+
+
+def _sum(found: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """Add up all that a critic says."""
+    parts = found if isinstance(found, tuple) else (found,)
+    return torch.stack([part.sum() for part in parts]).sum()
 
 
 def _adversarial(subject: GeneratorSubject) -> Any:

@@ -4,7 +4,8 @@ from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from ganhash_plugins.generators.parts import crop, pad
 
 
 class Dcgan(nn.Module):
@@ -36,10 +37,7 @@ class Dcgan(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Turn (N, latent_dim) noise into (N, C, S, S) images in [-1, 1]."""
-        images: Tensor = self.body(latents)
-        side = self.image_size[-1]
-        margin = (images.shape[-1] - side) // 2
-        return images[:, :, margin : margin + side, margin : margin + side]
+        return crop(self.body(latents), self.image_size[-1])
 
     def critic(self) -> nn.Module:
         """Return a new critic."""
@@ -49,22 +47,19 @@ class Dcgan(nn.Module):
 class _Critic(nn.Module):
     def __init__(self, image_size: tuple[int, int, int], widths: list[int]) -> None:
         super().__init__()
-        halvings = len(widths) - 1
-        self.missing = -image_size[-1] % (1 << halvings)
+        self.count = len(widths) - 1
         layers: list[nn.Module] = []
         for level, (before, after) in enumerate(pairwise(widths)):
             layers += [nn.Conv2d(before, after, 4, 2, 1)]
             layers += [nn.BatchNorm2d(after)] if level else []
             layers += [nn.LeakyReLU(0.2)]
-        side = (image_size[-1] + self.missing) >> halvings
+        side = -(-image_size[-1] >> self.count)
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * side**2, 1))
         self.apply(_initialise)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Turn (N, C, S, S) images into (N,) scores."""
-        before = self.missing // 2
-        after = self.missing - before
-        scores: Tensor = self.body(F.pad(images, (before, after, before, after)))[:, 0]
+        scores: Tensor = self.body(pad(images, self.count))[:, 0]
         return scores
 
 

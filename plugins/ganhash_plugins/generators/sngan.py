@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from ganhash_plugins.generators.parts import ConditionalNorm, crop, halvings, pad
+
 
 class Sngan(nn.Module):
     """Noise and class to an image of any square size; `num_classes` None leaves the classes out."""
@@ -32,11 +34,11 @@ class Sngan(nn.Module):
         self.num_classes = num_classes
         self.latent_dim = latent_dim
         self.critic_base = critic_base
-        halvings, self.start = _halvings(image_size[-1])
-        widths = [max(1, min(base << level, 8 * base) // 2) for level in reversed(range(halvings + 1))]
+        count, self.start = halvings(image_size[-1])
+        widths = [max(1, min(base << level, 8 * base) // 2) for level in reversed(range(count + 1))]
         self.seed = nn.Linear(latent_dim, widths[0] * self.start**2)
         self.stages = nn.ModuleList(_Doubling(before, after, num_classes) for before, after in pairwise(widths))
-        self.norm = _ConditionalNorm(widths[-1], num_classes)
+        self.norm = ConditionalNorm(widths[-1], num_classes)
         self.paint = nn.Conv2d(widths[-1], image_size[0], 3, padding=1)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -44,32 +46,11 @@ class Sngan(nn.Module):
         hidden = self.seed(latents).view(len(latents), -1, self.start, self.start)
         for stage in self.stages:
             hidden = stage(hidden, labels)
-        images: Tensor = self.paint(F.relu(self.norm(hidden, labels))).tanh()
-        side = self.image_size[-1]
-        margin = (images.shape[-1] - side) // 2
-        return images[:, :, margin : margin + side, margin : margin + side]
+        return crop(self.paint(F.relu(self.norm(hidden, labels))).tanh(), self.image_size[-1])
 
     def critic(self) -> nn.Module:
         """Return a new critic."""
         return _Critic(self.image_size, self.num_classes, self.critic_base)
-
-
-class _ConditionalNorm(nn.Module):
-    """Batch norm whose scale and shift depend on the class, or on nothing where there are no classes."""
-
-    def __init__(self, width: int, num_classes: int | None) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(width, affine=num_classes is None)
-        self.scale = _constant_table(num_classes, width, 1.0)
-        self.shift = _constant_table(num_classes, width, 0.0)
-
-    def forward(self, hidden: Tensor, labels: Tensor | None) -> Tensor:
-        normed: Tensor = self.norm(hidden)
-        if self.scale is None or self.shift is None:
-            return normed
-        scale: Tensor = self.scale(labels)[:, :, None, None]
-        shift: Tensor = self.shift(labels)[:, :, None, None]
-        return normed * scale + shift
 
 
 class _Doubling(nn.Module):
@@ -77,9 +58,9 @@ class _Doubling(nn.Module):
 
     def __init__(self, before: int, after: int, num_classes: int | None) -> None:
         super().__init__()
-        self.first_norm = _ConditionalNorm(before, num_classes)
+        self.first_norm = ConditionalNorm(before, num_classes)
         self.refine = nn.Conv2d(before, before, 3, padding=1)
-        self.second_norm = _ConditionalNorm(before, num_classes)
+        self.second_norm = ConditionalNorm(before, num_classes)
         self.grow = nn.Conv2d(before, after, 3, padding=1)
 
     def forward(self, hidden: Tensor, labels: Tensor | None) -> Tensor:
@@ -94,9 +75,8 @@ class _Critic(nn.Module):
 
     def __init__(self, image_size: tuple[int, int, int], num_classes: int | None, base: int) -> None:
         super().__init__()
-        halvings, start = _halvings(image_size[-1])
-        widths = [image_size[0], *(min(base << level, 4 * base) for level in range(halvings))]
-        self.missing = (start << halvings) - image_size[-1]
+        self.count = halvings(image_size[-1])[0]
+        widths = [image_size[0], *(min(base << level, 4 * base) for level in range(self.count))]
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.1)]
@@ -107,31 +87,9 @@ class _Critic(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Turn (N, C, S, S) images, and (N,) class numbers, into (N,) scores."""
-        before = self.missing // 2
-        after = self.missing - before
-        hidden = self.body(F.pad(images, (before, after, before, after))).sum(dim=(2, 3))
+        hidden = self.body(pad(images, self.count)).sum(dim=(2, 3))
         scores: Tensor = self.score(hidden)[:, 0]
         if self.direction is None:
             return scores
         agreement: Tensor = (self.direction(labels) * hidden).sum(dim=1)
         return scores + agreement
-
-
-def _constant_table(num_classes: int | None, width: int, value: float) -> nn.Embedding | None:
-    if num_classes is None:
-        return None
-    table = nn.Embedding(num_classes, width)
-    nn.init.constant_(table.weight, value)
-    return table
-
-
-def _halvings(side: int) -> tuple[int, int]:
-    """Return how often a side is halved, and the side of 5 to 10 pixels that is left, rounded up.
-
-    >>> [_halvings(side) for side in (28, 32, 33, 64, 96, 128)]
-    [(2, 7), (2, 8), (2, 9), (3, 8), (4, 6), (4, 8)]
-    """
-    halvings = 0
-    while side >= 10 << halvings:
-        halvings += 1
-    return halvings, -(-side >> halvings)

@@ -1,4 +1,4 @@
-"""Labelled images and fakes → a trained hashing network: the optimisation loop; resumes to the same weights.
+"""Images and fakes → a trained hashing network: the optimisation loop; resumes to the same weights.
 
 Every step seeds itself from the run's seed and its number, so a checkpoint needs no generator's state.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganhash_cli.engine import bits, devices, losses, metrics, sampling, training_state
+from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import augment
-from ganhash_cli.engine.losses import ENTROPIES, LOSSES
-from ganhash_cli.engine.losses.entropy import weight_at
+from ganhash_cli.engine.losses.entropy import ENTROPIES, weight_at
 from ganhash_cli.engine.model import HashNet, frozen_statistics, logits_of, to_tensor
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.sampling import TrainingData
@@ -28,6 +29,8 @@ from ganhash_cli.errors import Interrupted, UsageError
 
 CHECKPOINT_SECONDS = 30.0
 VALIDATION_DATABASE = 500  # training images a validation query is compared with
+
+Pixels = NDArray[np.uint8]
 
 
 def fit(
@@ -67,29 +70,72 @@ def fit(
 def _step(
     state: TrainingState, data: TrainingData, settings: TrainSettings, steps: int, device: torch.device
 ) -> dict[str, float]:
-    """Take one optimiser step and return its losses."""
+    """Take one optimiser step and return its losses by name."""
     torch.manual_seed(derive(settings.seed, "train", state.step))
     chosen = sampling.draw(data.labels, settings.batch, settings.seed, state.step)
+    logits = _logits(state, data.training[chosen], settings, device)
     labels = torch.from_numpy(data.labels[chosen]).to(device)
-    with devices.autocast(device, settings.precision):
-        logits = state.network(augment(to_tensor(data.training[chosen], device)))
-    known = {"progress": state.step / steps, "classifier": state.classifier}
-    facts = [known[name] for name in losses.asks(settings.loss)]
-    loss = LOSSES[settings.loss](logits.float(), labels, *facts, **settings.loss_options)
-    figures = {settings.loss: float(loss.detach())}
-    if data.fakes is not None and settings.entropy_weight > 0:
-        entropy = _entropy(state, data.fakes, settings, device)
+    known: dict[str, Any] = {
+        "logits": logits,
+        "labels": labels,
+        "progress": state.step / steps,
+        "classifier": state.classifier,
+    }
+    if "second" in losses.asks(settings.loss):
+        known["second"] = _logits(state, data.training[chosen], settings, device)
+    terms = [(settings.loss, 1.0, losses.call(settings.loss, known, settings.loss_options))]
+    if (images := _ambiguous(data, settings, state.step)) is not None:
         weight = weight_at(
             state.step, steps, settings.entropy_weight, settings.entropy_warm_up, settings.entropy_anneal
         )
-        loss = loss + weight * entropy
-        figures["entropy"] = float(entropy.detach())
+        terms.append(("entropy", weight, _entropy(state, images, settings, device)))
+    if data.fakes is not None and len(data.fakes.realistic):
+        terms.append(("fakes", settings.label_weight, _labelled(state, known, data.fakes, settings, device)))
+    figures = {name: float(value.detach()) for name, _, value in terms}
     _require_finite(figures, state.step)
     state.optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
+    torch.autograd.backward(torch.stack([weight * value for _, weight, value in terms]).sum())
     state.optimiser.step()
     state.schedule.step()
     return figures
+
+
+def _logits(state: TrainingState, images: Pixels, settings: TrainSettings, device: torch.device) -> Tensor:
+    """Return the float32 logits of (N, S, S, 3) bytes, each varied in its own way."""
+    with devices.autocast(device, settings.precision):
+        logits: Tensor = state.network(augment(to_tensor(images, device)))
+    return logits.float()
+
+
+def _ambiguous(data: TrainingData, settings: TrainSettings, step: int) -> Pixels | None:
+    """Draw the images of a step that the network shall be undecided about; None where there are none."""
+    if not settings.entropy_weight:
+        return None
+    rng = np.random.default_rng(derive(settings.seed, "fakes", step))
+    if settings.entropy_on in CONTROLS:
+        return CONTROLS[settings.entropy_on](data.training, data.labels, settings.fakes_in_a_step, rng)
+    if data.fakes is None or not len(data.fakes.ambiguous):
+        return None
+    return data.fakes.ambiguous[rng.integers(0, len(data.fakes.ambiguous), settings.fakes_in_a_step)]
+
+
+def _entropy(state: TrainingState, images: Pixels, settings: TrainSettings, device: torch.device) -> Tensor:
+    """Return the maximum-entropy loss of a batch, in a forward pass that moves no statistics."""
+    with frozen_statistics(state.network):
+        return ENTROPIES[settings.entropy](_logits(state, images, settings, device))
+
+
+def _labelled(
+    state: TrainingState, real: dict[str, Any], fakes: sampling.Fakes, settings: TrainSettings, device: torch.device
+) -> Tensor:
+    """Return the loss of realistic fakes among this step's real images, which it does not move."""
+    rng = np.random.default_rng(derive(settings.seed, "labelled fakes", state.step))
+    chosen = rng.integers(0, len(fakes.realistic), settings.fakes_in_a_step)
+    with frozen_statistics(state.network):
+        logits = _logits(state, fakes.realistic[chosen], settings, device)
+    labels = torch.from_numpy(fakes.labels[chosen]).to(device)
+    both = {"logits": torch.cat([real["logits"].detach(), logits]), "labels": torch.cat([real["labels"], labels])}
+    return losses.call(settings.loss, {**real, **both}, settings.loss_options)
 
 
 def _require_finite(figures: dict[str, float], step: int) -> None:
@@ -99,16 +145,6 @@ def _require_finite(figures: dict[str, float], step: int) -> None:
             f"training diverged at step {step}: {', '.join(f'{name} {value}' for name, value in figures.items())}",
             hint="start anew with --overwrite and a lower --learning-rate",
         )
-
-
-def _entropy(state: TrainingState, fakes: NDArray[np.uint8], settings: TrainSettings, device: torch.device) -> Tensor:
-    """Return the maximum-entropy loss of a batch of fakes, in a forward pass that moves no statistics."""
-    count = max(2, round(settings.batch * settings.fakes_per_real))
-    rng = np.random.default_rng(derive(settings.seed, "fakes", state.step))
-    chosen = rng.integers(0, len(fakes), count)
-    with frozen_statistics(state.network), devices.autocast(device, settings.precision):
-        logits = state.network(augment(to_tensor(fakes[chosen], device)))
-    return ENTROPIES[settings.entropy](logits.float())
 
 
 def _judge(

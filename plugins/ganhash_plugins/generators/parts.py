@@ -1,0 +1,64 @@
+"""What several generators share: conditional batch norm, and how any square side is halved and brought back."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConditionalNorm(nn.Module):
+    """Batch norm whose scale and shift depend on the class, or on nothing where there are no classes."""
+
+    def __init__(self, width: int, num_classes: int | None) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(width, affine=num_classes is None)
+        self.scale = _constant_table(num_classes, width, 1.0)
+        self.shift = _constant_table(num_classes, width, 0.0)
+
+    def forward(self, hidden: Tensor, labels: Tensor | None) -> Tensor:
+        """Normalise (N, width, H, W) maps for (N,) class numbers or (N, classes) shares of classes."""
+        normed: Tensor = self.norm(hidden)
+        if self.scale is None or self.shift is None:
+            return normed
+        scale, shift = (look_up(table, labels)[:, :, None, None] for table in (self.scale, self.shift))
+        return normed * scale + shift
+
+
+def look_up(table: nn.Embedding, labels: Tensor | None) -> Tensor:
+    """Return the (N, width) rows of (N,) class numbers, or mixtures of rows by (N, classes) shares."""
+    if labels is not None and labels.is_floating_point():
+        return torch.mm(labels.to(table.weight.dtype), table.weight)
+    rows: Tensor = table(labels)
+    return rows
+
+
+def halvings(side: int, smallest: int = 5) -> tuple[int, int]:
+    """Return how often a side is halved, and the side that is left: below twice the `smallest`, rounded up.
+
+    >>> [halvings(side) for side in (28, 32, 33, 64, 96, 128)]
+    [(2, 7), (2, 8), (2, 9), (3, 8), (4, 6), (4, 8)]
+    """
+    count = 0
+    while side >= 2 * smallest << count:
+        count += 1
+    return count, -(-side >> count)
+
+
+def crop(images: Tensor, side: int) -> Tensor:
+    """Cut (N, C, S, S) images down to their middle (N, C, side, side)."""
+    margin = (images.shape[-1] - side) // 2
+    return images[:, :, margin : margin + side, margin : margin + side]
+
+
+def pad(images: Tensor, count: int) -> Tensor:
+    """Surround (N, C, S, S) images with zeros, so that their side can be halved `count` times."""
+    missing = -images.shape[-1] % (1 << count)
+    before, after = missing // 2, missing - missing // 2
+    return F.pad(images, (before, after, before, after))
+
+
+def _constant_table(num_classes: int | None, width: int, value: float) -> nn.Embedding | None:
+    if num_classes is None:
+        return None
+    table = nn.Embedding(num_classes, width)
+    nn.init.constant_(table.weight, value)
+    return table

@@ -26,8 +26,9 @@ test-slow: $(VENV)/dev ## the tests that take over a minute
 bench: $(VENV)/dev ## time ganhash beside what one would use instead; build/bench.json and a table. IMAGES=FOLDER: JPEGs of yours
 	GANHASH_BENCH_IMAGES='$(IMAGES)' $(BIN)/pytest -m bench -s tests/bench
 
-docs: $(VENV)/dev ## write docs/cli.md anew from the commands themselves
+docs: $(VENV)/dev ## write docs/cli.md anew from the commands, and the tables of docs/results.md from docs/results/
 	$(BIN)/python -m typer ganhash_cli.app utils docs --name ganhash --output docs/cli.md
+	$(BIN)/python docs/results/build.py
 
 format: $(VENV)/dev ## format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .

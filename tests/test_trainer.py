@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from conftest import COLOURS, paint, paint_classes
-from ganhash_cli.commands.train import EntropyOn, Loss
+from ganhash_cli.commands.train import Augment, EntropyOn, Loss
 from ganhash_cli.engine import bits, bundle, decoding, files, images, metrics, sampling, trainer
 from ganhash_cli.engine.ambiguous import CONTROLS
+from ganhash_cli.engine.augment import MORE
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.losses import LOSSES
 from ganhash_cli.engine.progress import Work, finish
@@ -209,6 +210,7 @@ def test_settings_out_of_range_are_refused(name: str, value: object):
 def test_every_loss_and_every_control_has_its_name_on_the_command_line():
     assert {each.value for each in Loss} == {*LOSSES, UNLABELLED}
     assert {each.value for each in EntropyOn} == {*CONTROLS, "fakes"}
+    assert {each.value for each in Augment} == {*MORE}
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("triplet", "csq", "contrastive")])
@@ -330,6 +332,12 @@ def test_labelled_fakes_move_the_network_by_their_weight(coloured: Path, tmp_pat
 )
 def test_fakes_are_asked_for_only_where_they_are_used(changes: dict[str, str], wanted: bool):
     assert settings(**changes).wants_fakes is wanted
+
+
+def test_images_are_varied_as_asked(coloured: Path, tmp_path: Path):
+    plain, _ = finish(run(coloured, tmp_path / "plain"))
+    varied, _ = finish(run(coloured, tmp_path / "varied", settings(augment="trivial")))
+    assert varied.digests[bundle.WEIGHTS] != plain.digests[bundle.WEIGHTS]
 
 
 def test_a_loss_without_labels_has_no_use_for_labelled_fakes():

@@ -24,6 +24,13 @@ class Entropy(StrEnum):
     random = "random"
 
 
+class Augment(StrEnum):
+    """How training images are varied."""
+
+    crop = "crop"
+    trivial = "trivial"
+
+
 class EntropyOn(StrEnum):
     """What the network shall be undecided about: fakes, or a control in their place."""
 
@@ -77,6 +84,10 @@ def train(
             show_default=False,
         ),
     ] = None,
+    augment: Annotated[
+        Augment,
+        typer.Option(help="Vary training images by crops and flips; trivial also by one random change of each."),
+    ] = Augment.crop,
     loss: Annotated[
         Loss | None,
         typer.Option(
@@ -132,6 +143,7 @@ def train(
             epochs=epochs,
             batch=batch,
             size=size,
+            augment=augment.value,
             loss=chosen.value,
             loss_options=losses.parse(chosen.value, options.pairs(loss_options, "-L")),
             entropy=entropy.value,

@@ -103,7 +103,7 @@ def _step(
 def _logits(state: TrainingState, images: Pixels, settings: TrainSettings, device: torch.device) -> Tensor:
     """Return the float32 logits of (N, S, S, 3) bytes, each varied in its own way."""
     with devices.autocast(device, settings.precision):
-        logits: Tensor = state.network(augment(to_tensor(images, device)))
+        logits: Tensor = state.network(augment(to_tensor(images, device), settings.augment))
     return logits.float()
 
 

@@ -57,7 +57,7 @@ def write(name: str, folder: Path) -> dict[str, str]:
         raise UsageError(f"no protocol named {name!r}", hint=f"there are: {', '.join(PROTOCOLS)}")
     rows: dict[str, list[tuple[str, str]]] = {part: [] for part in PARTS}
     for label, paths in _by_class(images.from_folder(folder)).items():
-        for place, path in enumerate(sorted(paths, key=_shuffled)):
+        for place, path in enumerate(sorted(paths, key=shuffled)):
             for part in PROTOCOLS[name].parts(place, in_test=path.startswith("test/")):
                 rows[part].append((path, label))
     digests = {part: _write_list(folder / f"{name}-{part}.csv", rows[part]) for part in PARTS}
@@ -87,7 +87,8 @@ def _names(entries: Iterable[Entry]) -> list[str]:
     return [entry.path.decode(errors="surrogateescape") for entry in entries]
 
 
-def _shuffled(path: str) -> str:
+def shuffled(path: str) -> str:
+    """Return what the images of a class are ordered by: nothing but the SHA-256 of their names."""
     return hashlib.sha256(f"cifar10/{path}".encode(errors="surrogateescape")).hexdigest()
 
 

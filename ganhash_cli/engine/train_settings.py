@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from ganhash_cli.engine import bits, devices
 from ganhash_cli.engine.ambiguous import CONTROLS
+from ganhash_cli.engine.augment import MORE
 from ganhash_cli.engine.limits import require_within
 from ganhash_cli.engine.losses import ENTROPIES, LOSSES, asks
 from ganhash_cli.errors import UsageError
@@ -27,6 +28,7 @@ class TrainSettings:
     epochs: int = 15
     batch: int = 32
     size: int | None = None
+    augment: str = "crop"
     loss: str = "triplet"
     loss_options: dict[str, Value] = field(default_factory=dict)
     entropy: str = "uniform"
@@ -56,6 +58,7 @@ class TrainSettings:
         require_within("fake-filter", self.fake_filter, 0, 1)
         require_within("label-weight", self.label_weight, 0, 1000)
         require_within("fakes-per-real", self.fakes_per_real, 0, 100)
+        _require_one_of("--augment", self.augment, tuple(MORE))
         _require_one_of("--entropy-on", self.entropy_on, (FAKES, *CONTROLS))
         _require_one_of("--fakes-as", self.fakes_as, get_args(FakesAs))
         _require_one_of("--loss", self.loss, (*LOSSES, UNLABELLED))

@@ -1,0 +1,249 @@
+"""Run arms of the controlled experiment: `python experiment.py DATA --backbone smallconv`; it resumes.
+
+DATA holds train/CLASS/* and test/CLASS/*, as an unpacked CIFAR-10 does. One line for each run and protocol is added to
+results.jsonl, and a line that is there is not computed again. Of each class, in the order of the SHA-256 of their
+names, 100 images are queries, 500 may be trained on, and the rest is the database. P1 searches the rest, P1' also the
+images that were trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ganhash_cli.engine import ambiguous, backbones, bits, devices, fitting, images, metrics, pool, sampling
+from ganhash_cli.engine.fakes import Fakes
+from ganhash_cli.engine.generator import GenerateSettings
+from ganhash_cli.engine.histograms import of_tables
+from ganhash_cli.engine.images import Collection
+from ganhash_cli.engine.model import HashNet, logits_of
+from ganhash_cli.engine.progress import finish
+from ganhash_cli.engine.protocols import QUERIES, TRAINING, shuffled
+from ganhash_cli.engine.sampling import TrainingData
+from ganhash_cli.engine.seeds import derive
+from ganhash_cli.engine.train_settings import TrainSettings
+from ganhash_cli.plugin import registry
+
+HERE = Path(__file__).parent
+CPU = torch.device("cpu")
+WEIGHT = 0.1
+ARMS: dict[str, dict[str, Any]] = {
+    "A": {"entropy_weight": 0.0},
+    "B": {"entropy_on": "real"},
+    "C": {"entropy_on": "noise"},
+    "D": {"entropy_on": "mixup"},
+    "E": {},
+    "F": {"entropy": "random"},
+    "G": {"fakes_as": "labels"},
+    "H": {"fakes_as": "both"},
+    "I": {"entropy_weight": 0.0, "loss_options": {"smoothing": 0.1}},
+}
+"""A: nothing. Maximum entropy on B: real images, C: noise, D: mixtures, E: fakes. F: random codes on fakes. G: fakes as
+labelled images. H: both, by their scores. I: smoothed labels."""
+
+
+class Data:
+    """The images of DATA at one side, decoded once and kept in a file, and the parts they belong to."""
+
+    def __init__(self, folder: Path, side: int, work: Path) -> None:
+        self.folder, self.work = folder, work
+        self.collection = images.from_csv(_list(folder, work))
+        self.labels = np.array([entry.labels[0] for entry in self.collection.entries])
+        self.place = _places(self.collection, self.labels)
+        file = work / f"pixels-{side}.npy"
+        if not file.exists():
+            loaded = finish(images.load(self.collection, side, strict=True)).array
+            np.save(work / "part.npy", loaded)
+            (work / "part.npy").rename(file)
+        self.pixels = np.load(file, mmap_mode="r")
+
+    def rows(self, first: int, end: int | None) -> NDArray[np.int64]:
+        """Return the rows of the images that stand from `first` to before `end` in the order of their class."""
+        found: NDArray[np.int64] = np.flatnonzero(
+            (self.place >= first) & (self.place < (len(self.place) if end is None else end))
+        )
+        return found
+
+    def part(self, rows: NDArray[np.int64]) -> Collection:
+        """Return some of the images as a collection."""
+        return replace(self.collection, entries=tuple(self.collection.entries[row] for row in rows))
+
+    def table(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return their (N, classes) label table."""
+        table: NDArray[np.bool_] = self.labels[rows, None] == np.arange(len(self.collection.class_names))
+        return table
+
+
+def _list(folder: Path, work: Path) -> Path:
+    """Write the list of all images beside the data, as a CSV, since class folders lie two deep."""
+    lines = [f"{path.relative_to(folder)},{path.parent.name}" for path in sorted(folder.glob("t*/*/*"))]
+    file = folder / "experiment.csv"
+    if not file.exists():
+        file.write_text("\n".join(["path,label", *lines]) + "\n")
+    return file
+
+
+def _places(collection: Collection, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    names = [shuffled(entry.path.decode()) for entry in collection.entries]
+    places = np.empty(len(names), np.int64)
+    for label in np.unique(labels):
+        members = sorted(np.flatnonzero(labels == label), key=lambda row: names[row])
+        places[members] = np.arange(len(members))
+    return places
+
+
+def fakes_of(data: Data, count: int, steps: int) -> Fakes:
+    """Return the fakes of the regime with `count` training images a class, one generator for all of its runs."""
+    settings = GenerateSettings(
+        generator=registry.identify("generator", "sngan", {}), steps=steps, count=5000, flips=True, size=32
+    )
+    folder = data.work / f"fakes-{count}"
+    collection = data.part(data.rows(QUERIES, QUERIES + count))
+    return finish(pool.make(collection, "experiment", settings, folder, device=CPU)).fakes
+
+
+def run(
+    data: Data, settings: TrainSettings, fakes: Fakes | None, count: int, side: int
+) -> tuple[HashNet, TrainingData]:
+    """Train one network on `count` images a class, none held out, and return it with what it saw."""
+    rows = data.rows(QUERIES, QUERIES + count)
+    pixels, labels = np.ascontiguousarray(data.pixels[rows]), data.table(rows)
+    shared = None
+    if fakes is not None:
+        loaded = finish(images.load(fakes.collection, side, strict=True))
+        shared = sampling.share_out(loaded, fakes.scores, labels.shape[1], settings.fakes_as, settings.fake_filter)
+    torch.manual_seed(derive(settings.seed, "weights"))
+    network = HashNet(backbones.build(settings.backbone), settings.bits)
+    seen = TrainingData(pixels, labels, pixels[:0], labels[:0], shared)
+    folder = data.work / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    finish(fitting.fit(network, seen, settings, CPU, folder, "experiment"))
+    return network, seen
+
+
+def figures(data: Data, network: HashNet, seen: TrainingData, count: int, seed: int) -> dict[str, dict[str, float]]:
+    """Return for each protocol the retrieval figures and what the network is sure of."""
+    places = {"query": data.rows(0, QUERIES), "train": data.rows(QUERIES, QUERIES + count)}
+    places["database"] = data.rows(QUERIES + TRAINING, None)
+    logits = {name: logits_of(network, data.pixels[rows], CPU) for name, rows in places.items()}
+    tables = {name: data.table(rows) for name, rows in places.items()}
+    codes = {name: bits.pack(values) for name, values in logits.items()}
+
+    def retrieve(queries: str, *database: str) -> float:
+        found, known = (np.concatenate([each[name] for name in database]) for each in (codes, tables))
+        parts = [
+            of_tables(
+                bits.hamming(codes[queries][i : i + 50], found), metrics.relevance(tables[queries][i : i + 50], known)
+            )
+            for i in range(0, len(codes[queries]), 50)
+        ]
+        return metrics.mean(np.concatenate([metrics.average_precision(part) for part in parts]))
+
+    sure = {f"entropy_{name}": _entropy(logits[name]) for name in places}
+    if seen.fakes is not None and len(seen.fakes.ambiguous):
+        sure["entropy_fakes"] = _entropy(logits_of(network, seen.fakes.ambiguous[:1000], CPU))
+    rng = np.random.default_rng(derive(seed, "mixtures"))
+    mixtures = ambiguous.mixup(seen.training, seen.labels, 500, rng)
+    sure |= {
+        "entropy_mixtures": _entropy(logits_of(network, mixtures, CPU)),
+        "mean_logit": float(np.abs(logits["query"]).mean()),
+    }
+    train = retrieve("train", "train")
+    return {
+        "P1": {"map": retrieve("query", "database"), "map_train": train, **sure},
+        "P1'": {"map": retrieve("query", "database", "train"), "map_train": train, **sure},
+    }
+
+
+def _entropy(logits: NDArray[np.float32]) -> float:
+    """Return the mean entropy of the bits, from 0 to 1."""
+    p = torch.sigmoid(torch.from_numpy(logits).double())
+    return float(torch.special.entr(p).add(torch.special.entr(1 - p)).mean() / np.log(2))
+
+
+@cache
+def _known(results: Path) -> set[tuple[Any, ...]]:
+    lines = results.read_text().splitlines() if results.exists() else []
+    return {tuple(json.loads(line)[key] for key in KEYS) for line in lines}
+
+
+KEYS = ("experiment", "dataset", "backbone", "bits", "images_per_class", "arm", "seed")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--experiment", default="main")
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--backbone", default="smallconv")
+    parser.add_argument("--side", type=int, default=32)
+    parser.add_argument("--arms", default="".join(ARMS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--bits", type=int, nargs="+", default=[48])
+    parser.add_argument("--images", type=int, nargs="+", default=[500, 100, 50])
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--weight", type=float, default=WEIGHT)
+    parser.add_argument("--gan-steps", type=int, default=4000)
+    parser.add_argument("--work", type=Path, default=Path("experiment-work"))
+    parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
+    given = parser.parse_args()
+    devices.keep_freed_memory()
+    given.work.mkdir(parents=True, exist_ok=True)
+    data = Data(given.data, given.side, given.work)
+    for count in given.images:
+        for seed in range(given.seeds):
+            for number in given.bits:
+                for arm in given.arms:
+                    one(data, given, count, seed, number, arm)
+
+
+def one(data: Data, given: argparse.Namespace, count: int, seed: int, number: int, arm: str) -> None:
+    """Do one run, unless its lines are there, and add them."""
+    key = (given.experiment, given.dataset, given.backbone, number, count, arm, seed)
+    if key in _known(given.results):
+        return
+    began = time.monotonic()
+    epochs = max(1, round(given.steps * given.batch / (count * len(data.collection.class_names))))
+    settings = TrainSettings(
+        **{
+            "backbone": backbones.identify(given.backbone, {}),
+            "bits": number,
+            "loss": "csq",
+            "epochs": epochs,
+            "batch": given.batch,
+            "seed": seed,
+            "entropy_weight": given.weight,
+            **ARMS[arm],
+        }
+    )
+    fakes = fakes_of(data, count, given.gan_steps) if settings.wants_fakes and arm not in "AI" else None
+    network, seen = run(data, settings, fakes, count, given.side)
+    weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
+    digests = {
+        "training": images.content_digest(data.part(data.rows(QUERIES, QUERIES + count))),
+        "fakes": fakes.record["sha256"] if fakes else None,
+        "weights": hashlib.sha256(weights).hexdigest(),
+    }
+    with given.results.open("a") as stream:
+        for protocol, found in figures(data, network, seen, count, seed).items():
+            record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
+            record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
+            stream.write(json.dumps(record) + "\n")
+            print(*key, protocol, f"{found['map']:.4f}", f"{record['seconds']:.0f} s", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

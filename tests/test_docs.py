@@ -11,6 +11,7 @@ The ```python blocks of a page run in their order, in one namespace, in the work
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -199,6 +200,12 @@ def test_the_page_of_commands_is_what_the_commands_say(tmp_path: Path) -> None:
     subprocess.run([*command, "--output", tmp_path / "cli.md"], check=True, capture_output=True)
     written = (DOCS / "cli.md").read_text()
     assert written == (tmp_path / "cli.md").read_text(), "`make docs` writes docs/cli.md anew"
+
+
+def test_the_page_of_results_is_what_the_files_say() -> None:
+    build = runpy.run_path(str(DOCS / "results" / "build.py"))
+    written = (DOCS / "results.md").read_text()
+    assert build["page"](written) == written, "`make docs` builds the tables of docs/results.md anew"
 
 
 def commands(command: Any = None, name: str = "ganhash") -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,114 @@
+"""Write the figures between the markers of docs/results.md anew, from the JSON files beside this one."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "results.md"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cifar10(record: dict[str, Any]) -> str:
+    """Return the retrieval figures, the settings and the digests of the run in examples/cifar10."""
+    model, fakes, settings = record["model"], record["fakes"], record["model"]["settings"]
+    figures = {
+        "mAP@all, tie-aware": lambda e: f"**{e['map_at_all']:.3f}**",
+        "mAP@1000, tie-aware": lambda e: f"{e['map_at_r']:.3f}",
+        "P@100": lambda e: f"{e['precision_at_k']:.3f}",
+        "P@H<=2": lambda e: f"{e['precision_within_2']:.3f}",
+        "empty balls at H<=2": lambda e: f"{100 * e['empty_balls_within_2']:.1f} %",
+        "queries": lambda e: f"{e['queries']:,}",
+        "database": lambda e: f"{e['database']:,}",
+        "distinct codes": lambda e: f"{e['distinct_codes']:,}",
+        "ones in the worst bit": lambda e: f"{e['worst_balance']:.2f}",
+        "bit correlation, mean": lambda e: f"{e['mean_correlation']:.2f}",
+        "queries that stand in the database": lambda e: str(e["queries_in_database"]),
+        "queries that were trained on": lambda e: str(e["queries_in_training"]),
+    }
+    protocols = record["evaluation"]
+    retrieval = table(
+        ["", *protocols], [[name, *(shown(e) for e in protocols.values())] for name, shown in figures.items()]
+    )
+    quality = fakes["quality"]
+    made = table(
+        ["setting", "value"],
+        [
+            ["backbone", f"`{model['backbone']['name']}`, {model['side']} pixels, {model['bits']} bits"],
+            ["loss", f"`{settings['loss']}`, {settings['epochs']} epochs of batch {settings['batch']}"],
+            ["learning rate, weight decay", f"{settings['learning_rate']:g}, {settings['weight_decay']:g}"],
+            ["entropy on fakes", f"`{settings['entropy']}`, weight {settings['entropy_weight']:g}"],
+            ["validation mAP@all", f"{model['metrics']['validation_map_at_all']:.3f} (chose the epoch)"],
+            ["seed", str(settings["seed"])],
+            ["fakes", f"{fakes['count']:,} by `{fakes['generator']['name']}`, {fakes['settings']['steps']:,} steps"],
+            ["Fréchet distance, classifier on fakes", _quality(quality)],
+            ["fingerprint of the model", f"`{model['fingerprint'][:16]}…`"],
+            *([f"SHA-256 of {name} {part}", f"`{digest[:16]}…`"] for name, part, digest in _lists(record)),
+            ["made with", ", ".join(f"{name} {version}" for name, version in record["made_with"].items())],
+        ],
+    )
+    return f"{retrieval}\n\n{made}"
+
+
+def _quality(quality: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in quality.items() if isinstance(value, float))
+
+
+def _lists(record: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [(name, part, digest) for name, made in record["lists"].items() for part, digest in made["sha256"].items()]
+
+
+def peer_losses(record: dict[str, Any]) -> str:
+    """Return how far our losses lie from the published code of peers on the same logits."""
+    return table(
+        ["loss", "largest relative difference of the value", "of the gradient", "what differs by design"],
+        [
+            [f"`{name}`", f"{found['value']:.1e}", f"{found['gradient']:.1e}", found["differs"] or "nothing"]
+            for name, found in record.items()
+        ],
+    )
+
+
+def bench(rows: list[dict[str, Any]]) -> str:
+    """Return what `make bench` measured."""
+
+    def shown(row: dict[str, Any], name: str) -> str:
+        return "" if row[name] is None else f"{row[name]:.3g}"
+
+    def aim(row: dict[str, Any]) -> str:
+        sign, times = "≤" if row["better"] == "lower" else "≥", " x peer" if row["ratio"] else ""
+        return f"{sign} {row['reach']:.3g}{times}, {'reached' if row['reached'] else '**missed**'}"
+
+    return table(
+        ["what", "unit", "ganhash", "peer", "limit", "aim"],
+        [
+            [row["name"], row["unit"], *(shown(row, each) for each in ("ours", "peer", "limit")), aim(row)]
+            for row in rows
+        ],
+    )
+
+
+TABLES: dict[str, Callable[[Any], str]] = {"cifar10": cifar10, "peer_losses": peer_losses, "bench": bench}
+
+
+def page(text: str) -> str:
+    """Return the page with the block of every table as its JSON file has it."""
+    for name, build in TABLES.items():
+        if f"<!-- figures: {name} -->" not in text:
+            continue
+        made = build(json.loads((HERE / f"{name}.json").read_text()))
+        block = f"<!-- figures: {name} -->\n{made}\n<!-- end -->"
+        old = re.compile(rf"<!-- figures: {name} -->\n.*?<!-- end -->", re.DOTALL)
+        text = old.sub(lambda _, block=block: block, text)
+    return text
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text()))

@@ -1,0 +1,73 @@
+"""The runner of the controlled experiment: disjoint parts, lines that tell everything, and no run done twice."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import COLOURS, paint
+
+RUNNER = Path(__file__).parents[1] / "examples" / "cifar10" / "experiment.py"
+SMALL = ["--seeds", "1", "--bits", "8", "--images", "6", "--steps", "6", "--batch", "8", "--gan-steps", "3"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twenty small images of each of three classes, some of them in test/."""
+    for number, (name, colour) in enumerate(COLOURS.items()):
+        for index in range(20):
+            part = "test" if index % 5 == 0 else "train"
+            paint(tmp_path / "data" / part / name / f"{index:02}.png", colour, 100 * number + index)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The runner's names, for three queries and eight training images a class."""
+    names = runpy.run_path(str(RUNNER))
+    scope = names["main"].__globals__
+    monkeypatch.setitem(scope, "QUERIES", 3)
+    monkeypatch.setitem(scope, "TRAINING", 8)
+    return scope
+
+
+def start(runner: dict[str, Any], monkeypatch: pytest.MonkeyPatch, folder: Path, *more: str) -> list[dict[str, Any]]:
+    results = folder.parent / "results.jsonl"
+    places = ["--work", str(folder.parent / "work"), "--results", str(results)]
+    monkeypatch.setattr(sys, "argv", ["experiment.py", str(folder), *SMALL, *places, *more])
+    runner["_known"].cache_clear()
+    runner["main"]()
+    return [json.loads(line) for line in results.read_text().splitlines()]
+
+
+def test_queries_training_images_and_database_are_disjoint_and_even(runner: dict[str, Any], folder: Path) -> None:
+    (folder.parent / "work").mkdir()
+    data = runner["Data"](folder, 32, folder.parent / "work")
+    parts = [data.rows(0, 3), data.rows(3, 11), data.rows(11, None)]
+    assert [len(part) for part in parts] == [9, 24, 27]
+    assert len(np.unique(np.concatenate(parts))) == 60
+    assert all(np.ptp(np.bincount(data.labels[part])) == 0 for part in parts)
+
+
+@pytest.mark.slow
+def test_every_arm_leaves_a_line_for_each_protocol_and_is_not_run_again(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = start(runner, monkeypatch, folder, "--arms", "ABCDEFI")
+    assert [(line["arm"], line["protocol"]) for line in lines] == [(arm, p) for arm in "ABCDEFI" for p in ("P1", "P1'")]
+    assert all(0 < line["map"] <= 1 and line["digests"]["weights"] for line in lines)
+    assert len({line["digests"]["weights"] for line in lines}) == 7
+    assert start(runner, monkeypatch, folder, "--arms", "ABCDEFI") == lines
+
+
+def test_the_same_arm_and_seed_end_with_the_same_weights(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start(runner, monkeypatch, folder, "--arms", "A")
+    both = start(runner, monkeypatch, folder, "--arms", "A", "--experiment", "again")
+    assert [line["digests"] for line in both] == [line["digests"] for line in [*first, *first]]
+    assert [line["map"] for line in both] == [line["map"] for line in [*first, *first]]

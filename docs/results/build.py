@@ -48,17 +48,17 @@ def cifar10(record: dict[str, Any]) -> str:
             ["validation mAP@all", f"{model['metrics']['validation_map_at_all']:.3f} (chose the epoch)"],
             ["seed", str(settings["seed"])],
             ["fakes", f"{fakes['count']:,} by `{fakes['generator']['name']}`, {fakes['settings']['steps']:,} steps"],
-            ["Fréchet distance, classifier on fakes", _quality(quality)],
+            ["Fréchet distance of the fakes", f"{quality['frechet_distance']:.0f}"],
+            [
+                "classifier on fakes, and its ceiling",
+                f"right on {quality['accuracy']:.1%} of real images, {quality['accuracy_ceiling']:.1%}",
+            ],
             ["fingerprint of the model", f"`{model['fingerprint'][:16]}…`"],
             *([f"SHA-256 of {name} {part}", f"`{digest[:16]}…`"] for name, part, digest in _lists(record)),
             ["made with", ", ".join(f"{name} {version}" for name, version in record["made_with"].items())],
         ],
     )
     return f"{retrieval}\n\n{made}"
-
-
-def _quality(quality: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in quality.items() if isinstance(value, float))
 
 
 def _lists(record: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -41,6 +41,7 @@ class Painter(nn.Module):
     """One linear layer to a small picture that is scaled up; it has no way yet to be trained."""
 
     latent_dim = 6
+    mixes_classes = True
 
     def __init__(self, image_size: Size, num_classes: int | None, *, width: int = 4) -> None:
         super().__init__()
@@ -87,7 +88,10 @@ class SelfTrained(Painter):
 
 
 def beside(values: Tensor, labels: Tensor | None, classes: int | None) -> Tensor:
-    return values if classes is None else torch.cat([values, F.one_hot(labels, classes).float()], 1)
+    if classes is None:
+        return values
+    shares = labels if labels.is_floating_point() else F.one_hot(labels, classes).float()
+    return torch.cat([values, shares], 1)
 
 
 HEALTHY: list[tuple[str, Callable[..., Any]]] = [
@@ -329,6 +333,19 @@ class DoesNotListen(Adversarial):
 class IgnoresLabels(Adversarial):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return super().forward(latents, None if labels is None else labels * 0)
+
+
+@fails("mixtures_of_classes_are_taken")
+class TakesTheFirstOfAMixture(Adversarial):
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        mixed = labels is not None and labels.is_floating_point()
+        return super().forward(latents, labels.argmax(1) if mixed else labels)
+
+
+@fails("mixtures_of_classes_are_taken")
+class TakesNoMixture(Adversarial):
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward(latents, None if labels is None else labels.long())
 
 
 @fails("works_without_classes")

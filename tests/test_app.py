@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import paint_classes
 from ganhash_cli import __version__, app, console
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import GanhashError, Interrupted
+from pictures import paint_classes
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:

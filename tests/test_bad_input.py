@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import COLOURS, paint, paint_classes
 from ganhash_cli.engine import codes, images, sampling
 from ganhash_cli.engine.codes_format import Header
 from linear_hash import write_bundle
+from pictures import COLOURS, paint, paint_classes
 from test_codes import rows
 from test_encode_command import Printed, run
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import paint_classes
 from linear_hash import write_bundle
+from pictures import paint_classes
 
 HANG = 300  # seconds that the slow one would take, were it imported
 LOUD = "import sys\nprint('noise')\nsys.stdout.write('more noise\\n')\n"

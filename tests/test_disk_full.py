@@ -15,11 +15,11 @@ from PIL import Image
 from safetensors import safe_open
 
 import forked
-from conftest import paint_classes
 from ganhash_cli.engine import codes
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.fakes import Fakes
 from linear_hash import write_bundle
+from pictures import paint_classes
 from test_kills import TINY, VERBS
 
 SIZE = 24 << 20

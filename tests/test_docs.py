@@ -25,10 +25,10 @@ import pytest
 import typer
 
 import ganhash_cli as ganhash
-from conftest import paint, paint_classes
 from ganhash_cli import errors
 from ganhash_cli.app import app
 from ganhash_cli.engine import backbones, devices, trainer
+from pictures import paint, paint_classes
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

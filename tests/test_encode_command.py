@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import paint_classes
 from ganhash_cli import app
 from ganhash_cli.engine import codes, sample
 from linear_hash import BITS, write_bundle
+from pictures import paint_classes
 
 Printed = pytest.CaptureFixture[str]
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import paint, paint_classes
 from ganhash_cli.engine import bits, codes, decoding, encoder, images, segments
 from ganhash_cli.engine.encoder import EncodeReport, encode, skipped_list
 from ganhash_cli.engine.progress import finish
@@ -25,6 +24,7 @@ from ganhash_cli.errors import (
     UsageError,
 )
 from linear_hash import BITS, SIDE, LinearHash, made_up
+from pictures import paint, paint_classes
 
 BUNDLE = made_up()
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import COLOURS, paint, paint_classes
 from ganhash_cli.engine import bundle, decoding, files, images
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.progress import finish
 from linear_hash import BITS, SIDE, LinearHash, write_bundle
+from pictures import COLOURS, paint, paint_classes
 from test_encode_command import Printed, run
 from test_metrics import brute_force, plain_ap, plain_precision
 from test_verify_command import flip_in

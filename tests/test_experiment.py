@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import COLOURS, paint
+from pictures import COLOURS, paint
 
 RUNNER = Path(__file__).parents[1] / "examples" / "cifar10" / "experiment.py"
 SMALL = ["--seeds", "1", "--bits", "8", "--images", "6", "--steps", "6", "--batch", "8", "--gan-steps", "3"]

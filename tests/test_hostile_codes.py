@@ -14,11 +14,11 @@ import h5py
 import numpy as np
 import pytest
 
-from conftest import paint_classes
 from ganhash_cli.engine import codes
 from ganhash_cli.engine.codes_format import seal
 from ganhash_cli.errors import CorruptError
 from linear_hash import write_bundle
+from pictures import paint_classes
 from test_codes import HEADER, rows
 from test_encode_command import Printed, run
 

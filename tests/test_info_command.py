@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from conftest import paint_classes
 from ganhash_cli.engine import images
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.files import write_json
 from ganhash_cli.engine.progress import finish
 from linear_hash import BITS, SIDE, LinearHash, write_bundle
+from pictures import paint_classes
 from test_encode_command import Printed, run
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import forked
-from conftest import paint_classes
 from forked import Death
 from linear_hash import write_bundle
+from pictures import paint_classes
 
 VERBS = ("generate", "train", "encode")
 TINY = {

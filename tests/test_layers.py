@@ -14,7 +14,7 @@ FOUNDATIONS = ["progress", "files", "seeds", "limits", "bits", "devices", "decod
 ORDER = [
     *FOUNDATIONS,
     *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
-    *("adversarial", "generator", "gan", "pool"),
+    *("adversarial", "boundary", "generator", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "runtime", "exporter"),
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),

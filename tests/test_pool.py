@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from conftest import paint, paint_classes
 from ganhash_cli.engine import fakes, gan, images, pool
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.generator import GenerateSettings
@@ -20,6 +19,7 @@ from ganhash_cli.engine.pool import Made
 from ganhash_cli.engine.progress import Work, finish
 from ganhash_cli.errors import CorruptError, InputError, Interrupted, UsageError
 from ganhash_cli.plugin import registry
+from pictures import paint, paint_classes
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import paint_classes
 from ganhash_cli.engine import codes, images
 from ganhash_cli.engine.codes_format import Header, Rows
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.progress import finish
 from linear_hash import BITS, SIDE, LinearHash, write_bundle
+from pictures import paint_classes
 from test_encode_command import Printed, run, say_on_stdin
 
 FIRST = "folder/blue/00.png"  # its row is 0, so that it is found first even where others have its code

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import paint_classes
 from ganhash_cli.engine import codes, images, results, sheet
 from ganhash_cli.engine.bits import hamming
 from ganhash_cli.engine.encoder import encode
@@ -17,6 +16,7 @@ from ganhash_cli.engine.queries import Queries, hash_queries, openable, require_
 from ganhash_cli.engine.results import Answer, Hit, answer
 from ganhash_cli.errors import InputError, MismatchError
 from linear_hash import BITS, SIDE, LinearHash, made_up
+from pictures import paint_classes
 
 BUNDLE = made_up()
 

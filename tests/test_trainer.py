@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import COLOURS, paint, paint_classes
 from ganhash_cli.commands.train import Augment, EntropyOn, Loss
 from ganhash_cli.engine import bits, bundle, decoding, files, images, metrics, sampling, trainer
 from ganhash_cli.engine.ambiguous import CONTROLS
@@ -22,6 +21,7 @@ from ganhash_cli.engine.trainer import FakePool
 from ganhash_cli.engine.training_state import METRICS
 from ganhash_cli.errors import CorruptError, InputError, Interrupted, MismatchError, UsageError
 from ganhash_cli.plugin import registry
+from pictures import COLOURS, paint, paint_classes
 
 CPU = torch.device("cpu")
 
@@ -307,7 +307,7 @@ def test_fakes_without_classes_cannot_be_labelled(coloured: Path, tmp_path: Path
         paint(tmp_path / "fakes" / f"{index}.png", (128, 128, 128), seed=index)
     digest = images.content_digest(images.from_folder(coloured))
     fakes = replace(pool(tmp_path / "fakes", digest), scores=(None, None, None))
-    with pytest.raises(UsageError, match="they have no classes"):
+    with pytest.raises(UsageError, match="they have no one class each"):
         finish(run(coloured, tmp_path / "model", settings(fakes_as="both"), fakes))
 
 

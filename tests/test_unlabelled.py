@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import COLOURS, paint, paint_classes
 from ganhash_cli import app
 from ganhash_cli.engine import backbones, decoding, images, itq, trainer, unlabelled
 from ganhash_cli.engine.bundle import Bundle
@@ -17,6 +16,7 @@ from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
 from ganhash_cli.errors import InputError
 from ganhash_cli.plugin import registry
+from pictures import COLOURS, paint, paint_classes
 
 CPU = torch.device("cpu")
 

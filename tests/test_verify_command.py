@@ -9,13 +9,13 @@ from typing import Any
 import h5py
 import pytest
 
-from conftest import paint_classes
 from ganhash_cli.engine import codes, images
 from ganhash_cli.engine.codes_format import COLUMNS
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.files import json_digest, sha256, write_json
 from ganhash_cli.engine.progress import finish
 from linear_hash import LinearHash, write_bundle
+from pictures import paint_classes
 from test_codes import HEADER, rows
 from test_encode_command import Printed, run
 from test_fakes import describe, made, pictures

@@ -48,6 +48,9 @@ def generate(
         float,
         typer.Option(help="Weight of the critic's agreement about two views of a real image; 10 is usual."),
     ] = 0.0,
+    boundary: Annotated[
+        bool, typer.Option("--boundary", help="Draw fakes between two classes, by mixtures of both.")
+    ] = False,
     features: Annotated[str, typer.Option(help="Backbone whose features judge the fakes.")] = "efficientnet_lite0",
     precision: Annotated[options.PrecisionName, typer.Option(help="Arithmetic of the forward pass.")] = (
         options.PrecisionName.auto
@@ -76,6 +79,7 @@ def generate(
         augment=augment,
         flips=flips,
         consistency=consistency,
+        boundary=boundary,
         features=features,
         seed=seed,
         precision=precision.value,

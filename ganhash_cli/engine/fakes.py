@@ -35,12 +35,22 @@ _LONGEST = 200  # bytes of a folder's name; file systems allow 255
 
 @dataclass(frozen=True)
 class Fake:
-    """One fake: its path in the folder, its class or None, how sure a classifier is of it, and its SHA-256."""
+    """One fake: its path in the folder, its class or None, how sure a classifier is of it, and its SHA-256.
+
+    One on the boundary of two classes is of the class `other`, too, and has no score; `share` is that of `label`.
+    """
 
     path: str
     label: int | None
     score: float | None
     sha256: str
+    other: int | None = None
+    share: float | None = None
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Its classes: none, one or two."""
+        return tuple(label for label in (self.label, self.other) if label is not None)
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,7 @@ class Fakes:
         entries = []
         for fake in self._in_order:
             status = (self.folder / fake.path).stat()
-            labels = () if fake.label is None else (fake.label,)
-            entries.append(Entry(os.fsencode(fake.path), status.st_size, status.st_mtime_ns, labels))
+            entries.append(Entry(os.fsencode(fake.path), status.st_size, status.st_mtime_ns, fake.labels))
         return Collection(os.path.abspath(os.fsencode(self.folder)), tuple(entries), self.class_names)
 
     @property

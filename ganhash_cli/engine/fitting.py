@@ -84,11 +84,12 @@ def _step(
     if "second" in losses.asks(settings.loss):
         known["second"] = _logits(state, data.training[chosen], settings, device)
     terms = [(settings.loss, 1.0, losses.call(settings.loss, known, settings.loss_options))]
+    _note_centres(state, logits, labels)
     if (images := _ambiguous(data, settings, state.step)) is not None:
         weight = weight_at(
             state.step, steps, settings.entropy_weight, settings.entropy_warm_up, settings.entropy_anneal
         )
-        terms.append(("entropy", weight, _entropy(state, images, settings, device)))
+        terms.append(("entropy", weight, _entropy(state, *images, settings, device)))
     if data.fakes is not None and len(data.fakes.realistic):
         terms.append(("fakes", settings.label_weight, _labelled(state, known, data.fakes, settings, device)))
     figures = {name: float(value.detach()) for name, _, value in terms}
@@ -107,22 +108,51 @@ def _logits(state: TrainingState, images: Pixels, settings: TrainSettings, devic
     return logits.float()
 
 
-def _ambiguous(data: TrainingData, settings: TrainSettings, step: int) -> Pixels | None:
-    """Draw the images of a step that the network shall be undecided about; None where there are none."""
+def _note_centres(state: TrainingState, logits: Tensor, labels: Tensor) -> None:
+    """Note the mean logits of the classes that this step saw."""
+    seen = labels.any(0)
+    sums = labels.float().T @ logits.detach()
+    state.centres[seen] = sums[seen] / labels.sum(0)[seen, None]
+
+
+def _ambiguous(
+    data: TrainingData, settings: TrainSettings, step: int
+) -> tuple[Pixels, NDArray[np.int64] | None] | None:
+    """Draw the images of a step that the network shall be undecided about; None where there are none.
+
+    With fakes come the classes, (N, 2), on whose boundary each lies, or -1.
+    """
     if not settings.entropy_weight:
         return None
     rng = np.random.default_rng(derive(settings.seed, "fakes", step))
     if settings.entropy_on in CONTROLS:
-        return CONTROLS[settings.entropy_on](data.training, data.labels, settings.fakes_in_a_step, rng)
+        return CONTROLS[settings.entropy_on](data.training, data.labels, settings.fakes_in_a_step, rng), None
     if data.fakes is None or not len(data.fakes.ambiguous):
         return None
-    return data.fakes.ambiguous[rng.integers(0, len(data.fakes.ambiguous), settings.fakes_in_a_step)]
+    chosen = rng.integers(0, len(data.fakes.ambiguous), settings.fakes_in_a_step)
+    return data.fakes.ambiguous[chosen], data.fakes.between[chosen]
 
 
-def _entropy(state: TrainingState, images: Pixels, settings: TrainSettings, device: torch.device) -> Tensor:
-    """Return the maximum-entropy loss of a batch, in a forward pass that moves no statistics."""
+def _entropy(
+    state: TrainingState,
+    images: Pixels,
+    between: NDArray[np.int64] | None,
+    settings: TrainSettings,
+    device: torch.device,
+) -> Tensor:
+    """Return the maximum-entropy loss of a batch, in a forward pass that moves no statistics.
+
+    On the boundary of two classes it is computed on the bits in which their centres differ: of the others the network
+    may be sure.
+    """
     with frozen_statistics(state.network):
-        return ENTROPIES[settings.entropy](_logits(state, images, settings, device))
+        logits = _logits(state, images, settings, device)
+    if between is None or (between < 0).all():
+        return ENTROPIES[settings.entropy](logits)
+    pairs = torch.from_numpy(between).to(device)
+    sides = state.centres[pairs.clamp(min=0)] >= 0
+    open_bits = (sides[:, 0] != sides[:, 1]) | (pairs[:, :1] < 0)
+    return ENTROPIES[settings.entropy](logits[open_bits]) if open_bits.any() else 0 * logits.sum()
 
 
 def _labelled(

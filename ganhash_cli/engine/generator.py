@@ -43,6 +43,7 @@ class GenerateSettings:
     augment: str | None = None
     flips: bool = False
     consistency: float = 0.0
+    boundary: bool = False
     ema_decay: float = 0.995
     features: str = "efficientnet_lite0"
     seed: int = 0
@@ -86,7 +87,10 @@ def contract(network: nn.Module) -> Generator:
 
 
 def draw(network: nn.Module, labels: Tensor | None, count: int, seed: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield `count` fakes in fixed batches of (n, S, S, C) bytes; `labels` are their (count,) classes."""
+    """Yield `count` fakes in fixed batches of (n, S, S, C) bytes.
+
+    `labels` are their (count,) classes or, for a generator that mixes them, (count, classes) shares.
+    """
     device = next(network.parameters()).device
     for start in range(0, count, DRAWN_AT_ONCE):
         size = min(DRAWN_AT_ONCE, count - start)

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from ganhash_cli.engine import fakes, files, gan, generator, grid, images, judge
+from ganhash_cli.engine import boundary, fakes, files, gan, generator, grid, images, judge
+from ganhash_cli.engine.boundary import Mixtures
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.images import Collection, Skipped
@@ -158,6 +160,7 @@ def _trained(
     torch.manual_seed(derive(settings.seed, "weights"))
     _, height, width, channels = real.pixels.shape
     network = generator.build(settings.generator, (channels, height, width), classes or None)
+    _require_mixing(network, settings, classes)
     pixels = torch.from_numpy(np.ascontiguousarray(real.pixels.transpose(0, 3, 1, 2)))
     labels = None if real.labels is None else torch.from_numpy(real.labels)
     return (yield from gan.train(network, gan.Data(pixels, labels), settings, checkpoints, device))
@@ -175,11 +178,15 @@ def _written(
     staged = folder / fakes.WORK / "made"
     shutil.rmtree(staged, ignore_errors=True)
     count = settings.count or min(len(real.pixels), MOST_FAKES)
-    labels = None if generator.contract(network).num_classes is None else _spread(real.labels, count)
-    fake = Pictures((yield from _drawn(network, labels, count, settings.seed)), labels)
+    classes = generator.contract(network).num_classes
+    labels = None if classes is None else _spread(real.labels, count)
+    mixtures = boundary.mix(labels, settings.seed) if settings.boundary and labels is not None else None
+    drawn_by = labels if mixtures is None else mixtures.table(classes or 0)
+    fake = Pictures((yield from _drawn(network, drawn_by, count, settings.seed)), labels)
     names = () if labels is None else record["class_names"]
-    written = fakes.write_images(staged, fake.pixels, labels, names)
-    figures, scores = yield from judge.judge(real, fake, features, settings.seed)
+    written = _mixed(fakes.write_images(staged, fake.pixels, labels, names), mixtures)
+    judged = fake if mixtures is None else replace(fake, labels=None)
+    figures, scores = yield from judge.judge(real, judged, features, settings.seed)
     grid.write(staged / fakes.GRID, _bands(real, fake, names))
     with files.atomic_write(staged / fakes.WEIGHTS) as stream:
         stream.write(to_safetensors({name: value.contiguous() for name, value in network.cpu().state_dict().items()}))
@@ -195,6 +202,25 @@ def _written(
     return fakes.complete(folder, staged, record, scored)
 
 
+def _mixed(written: list[fakes.Fake], mixtures: Mixtures | None) -> list[fakes.Fake]:
+    """Note what each fake was mixed of."""
+    if mixtures is None:
+        return written
+    facts = zip(written, mixtures.second.tolist(), mixtures.share.tolist(), strict=True)
+    return [replace(fake, other=other, share=share) for fake, other, share in facts]
+
+
+def _require_mixing(network: nn.Module, settings: GenerateSettings, classes: int) -> None:
+    """Refuse boundary fakes where there are no two classes, or the generator cannot mix them."""
+    if settings.boundary and classes < 2:
+        raise InputError("boundary fakes lie between two classes: the images have fewer", hint="leave --boundary out")
+    if settings.boundary and not getattr(network, "mixes_classes", False):
+        raise UsageError(
+            f"generator {settings.generator.name!r} cannot mix classes",
+            hint="--generator sngan can, or leave --boundary out",
+        )
+
+
 def _spread(labels: Labels | None, count: int) -> Labels | None:
     """Return (count,) classes, equally many of each that training saw, in their order."""
     if labels is None:
@@ -203,7 +229,7 @@ def _spread(labels: Labels | None, count: int) -> Labels | None:
     return np.sort(present[np.arange(count) % len(present)])
 
 
-def _drawn(network: nn.Module, labels: Labels | None, count: int, seed: int) -> Work[Pixels]:
+def _drawn(network: nn.Module, labels: Labels | NDArray[np.float32] | None, count: int, seed: int) -> Work[Pixels]:
     parts: list[Pixels] = []
     classes = None if labels is None else torch.from_numpy(labels)
     for part in generator.draw(network, classes, count, seed):

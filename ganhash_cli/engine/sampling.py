@@ -26,9 +26,13 @@ Labels = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Fakes:
-    """Fakes for maximum entropy, `ambiguous`, and `realistic` ones with (R, classes) `labels`; both (…, S, S, 3)."""
+    """Fakes for maximum entropy, `ambiguous`, and `realistic` ones with (R, classes) `labels`; both (…, S, S, 3).
+
+    `between`, (A, 2), are the classes on whose boundary an ambiguous one lies, or -1.
+    """
 
     ambiguous: NDArray[np.uint8]
+    between: NDArray[np.int64]
     realistic: NDArray[np.uint8]
     labels: Labels
 
@@ -127,18 +131,19 @@ def share_out(pixels: Pixels, scores: Sequence[float | None], classes: int, use:
     Raises `UsageError` where no fake can be labelled.
     """
     labels = label_table([entry.labels for entry in pixels.entries], classes)
+    between = np.array([e.labels if len(e.labels) == 2 else (-1, -1) for e in pixels.entries], np.int64).reshape(-1, 2)
     if use == "entropy":
-        return Fakes(pixels.array, pixels.array[:0], labels[:0])
+        return Fakes(pixels.array, between, pixels.array[:0], labels[:0])
     known = np.array([-1.0 if score is None else score for score in scores])
     good = (known >= threshold) & labels.any(1)
     if not good.any():
-        best = f"their best score is {known.max():.3f}" if (known >= 0).any() else "they have no classes"
+        best = f"their best score is {known.max():.3f}" if (known >= 0).any() else "they have no one class each"
         raise UsageError(
             f"no fake can be labelled: {best}",
             hint="lower --fake-filter, or make fakes with a generator that takes classes, as sngan does",
         )
-    others = pixels.array[~good] if use == "both" else pixels.array[:0]
-    return Fakes(others, pixels.array[good], labels[good])
+    others = ~good if use == "both" else np.zeros(len(good), np.bool_)
+    return Fakes(pixels.array[others], between[others], pixels.array[good], labels[good])
 
 
 def split(pixels: Pixels, classes: int, fakes: Fakes | None, share: float, seed: int) -> TrainingData:

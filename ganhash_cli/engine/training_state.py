@@ -24,11 +24,13 @@ METRICS = "metrics.jsonl"
 class TrainingState:
     """What changes while training; everything a checkpoint must hold.
 
-    `classifier` learns beside the network where the loss asks for one; no model keeps it.
+    `classifier` learns beside the network where the loss asks for one, `centres` are the mean logits of each class when
+    it was last seen, (classes, bits); no model keeps either.
     """
 
     network: HashNet
     classifier: nn.Linear | None
+    centres: Tensor
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     step: int
@@ -49,7 +51,8 @@ def start(network: HashNet, classes: int, settings: TrainSettings, steps: int, d
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=0.2
     )
-    return TrainingState(network, classifier, optimiser, schedule, 0, {}, -math.inf, [])
+    centres = torch.zeros(classes, settings.bits, device=device)
+    return TrainingState(network, classifier, centres, optimiser, schedule, 0, {}, -math.inf, [])
 
 
 def save(state: TrainingState, folder: Path, run: str) -> None:
@@ -58,6 +61,7 @@ def save(state: TrainingState, folder: Path, run: str) -> None:
         "run": run,
         "network": state.network.state_dict(),
         "classifier": state.classifier.state_dict() if state.classifier else None,
+        "centres": state.centres,
         "optimiser": state.optimiser.state_dict(),
         "schedule": state.schedule.state_dict(),
         "best": state.best,
@@ -81,6 +85,7 @@ def resume(state: TrainingState, folder: Path, run: str) -> None:
     state.network.load_state_dict(record["network"])
     if state.classifier:
         state.classifier.load_state_dict(record["classifier"])
+    state.centres.copy_(record["centres"])
     state.optimiser.load_state_dict(record["optimiser"])
     state.schedule.load_state_dict(record["schedule"])
     state.step, state.best = step, record["best"]

@@ -41,7 +41,10 @@ class Backbone(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """A network from noise to images; `num_classes` is None where it takes no labels."""
+    """A network from noise to images; `num_classes` is None where it takes no labels.
+
+    One with an attribute `mixes_classes = True` also takes (N, classes) shares of classes as labels.
+    """
 
     latent_dim: int
     image_size: tuple[int, int, int]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-sys.path.insert(0, os.fspath(Path(__file__).parent))
-
-from measure import Report
+from bench.measure import Report
 
 IMAGES = "GANHASH_BENCH_IMAGES"  # a folder of at least 10,000 images; without it they are made from the sample
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from measure import Cost, Report, Row, command, in_turn
 
+from bench.measure import Cost, Report, Row, command, in_turn
 from ganhash_cli.engine import decoding
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.runtime import open_runtime

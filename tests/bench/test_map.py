@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from measure import Report, Row
+
+from bench.measure import Report, Row
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 

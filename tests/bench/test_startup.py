@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from measure import Report, Row, command, in_turn, python
 
+from bench.measure import Report, Row, command, in_turn, python
 from ganhash_cli.engine import codes
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, Rows

@@ -65,6 +65,7 @@ _CHECKS: dict[Kind, tuple[type[Subject], tuple[Callable[..., None], ...]]] = {
             generator.images_lie_in_range,
             generator.the_noise_decides_the_image,
             generator.the_label_decides_the_image,
+            generator.mixtures_of_classes_are_taken,
             generator.works_without_classes,
             generator.makes_any_size,
             generator.can_be_copied,

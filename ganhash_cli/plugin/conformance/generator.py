@@ -71,6 +71,21 @@ def the_label_decides_the_image(subject: GeneratorSubject) -> None:
     expect(not agree(one, other), "different labels gave the same images")
 
 
+def mixtures_of_classes_are_taken(subject: GeneratorSubject) -> None:
+    """Require of one that says `mixes_classes` images by (N, classes) shares, whole ones as by class numbers."""
+    network = subject.moved_network()
+    classes = getattr(network, "num_classes", None)
+    if not getattr(network, "mixes_classes", False) or not isinstance(classes, int) or classes < 2:
+        raise NotApplicable("it does not say that it mixes classes")
+    latents = subject.inputs(network)[0]
+    ones, shares = torch.eye(classes)[torch.zeros(ROWS, dtype=torch.int64)], torch.full((ROWS, classes), 1 / classes)
+    whole = subject.run(network, (latents, torch.zeros(ROWS, dtype=torch.int64)))
+    with torch.no_grad():
+        by_shares, mixed = network(latents, ones), network(latents, shares)
+    expect(agree(by_shares, whole), "a share of 1 gave another image than the number of the class")
+    expect(not agree(mixed, whole), "equal shares of all classes gave the image of the first")
+
+
 def works_without_classes(subject: GeneratorSubject) -> None:
     """Require images without labels when built with `num_classes` None, unless it refuses None."""
     _expect_shape_of(GeneratorSubject(subject.factory, subject.options, classes=None), subject)

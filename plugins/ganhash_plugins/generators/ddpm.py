@@ -19,6 +19,8 @@ OFFSET = 0.008  # of the cosine schedule (Nichol and Dhariwal 2021, arXiv:2102.0
 class Ddpm(nn.Module):
     """Noise and class to an image of any square size; `num_classes` None leaves the classes out."""
 
+    mixes_classes = True
+
     def __init__(
         self,
         image_size: tuple[int, int, int],

@@ -24,6 +24,7 @@ class Progan(nn.Module):
     """Noise and class to an image of any square size; `num_classes` None leaves the classes out."""
 
     objective: Literal["hinge"] = "hinge"
+    mixes_classes = True
 
     def __init__(
         self,

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 class Tiny(nn.Module):
     """One linear layer to a small picture that is scaled up; its critic looks at a small picture too."""
 
+    mixes_classes = True
+
     def __init__(
         self,
         image_size: tuple[int, int, int],
@@ -54,4 +56,5 @@ class _Critic(nn.Module):
 def _with_labels(values: Tensor, labels: Tensor | None, num_classes: int | None) -> Tensor:
     if num_classes is None or labels is None:
         return values
-    return torch.cat([values, F.one_hot(labels, num_classes).to(values.dtype)], dim=1)
+    shares = labels if labels.is_floating_point() else F.one_hot(labels, num_classes)
+    return torch.cat([values, shares.to(values.dtype)], dim=1)

@@ -16,6 +16,7 @@ class WganGp(nn.Module):
     """Noise and class to an image of any square size; `num_classes` None leaves the classes out."""
 
     objective: Literal["wgan-gp"] = "wgan-gp"
+    mixes_classes = True
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Assembles the verbs; the one place where an error becomes one line and an exit code."""
 
+import difflib
 import errno
 import functools
 import inspect
@@ -13,7 +14,7 @@ import typer
 
 from ganhash_cli import __version__, console, workspace
 from ganhash_cli.commands import encode, evaluate, generate, info, plugins, query, sample, train, verify
-from ganhash_cli.errors import GanhashError, Interrupted, StorageError
+from ganhash_cli.errors import GanhashError, Interrupted, StorageError, UsageError
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
@@ -25,7 +26,13 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(*, verbose: int = 0, quiet: bool = False, **options: Any) -> None:
         _set_verbosity(verbose, quiet)
-        function(**options)
+        try:
+            function(**options)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read our output has gone, as `| head` does; keep Python from complaining at exit. Caught here,
+            # since Click would make of it exit 1, which is a bug's.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     extra = [
         inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose),
@@ -98,15 +105,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=workspace.settings())
+        app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=_settings())
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `| head` does; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         sys.exit(_explain(error))
+
+
+def _settings() -> dict[str, Any]:
+    """Read `ganhash.toml`; what no command knows is refused, since a setting that does nothing misleads."""
+    given = workspace.settings()
+    return _known(given, typer.main.get_command(app), str(workspace.SETTINGS)) if given else {}
+
+
+def _known(given: dict[str, Any], command: Any, where: str) -> dict[str, Any]:
+    """Return settings with their names as Click wants them: tables are commands, keys are options."""
+    commands = getattr(command, "commands", {})
+    options = {parameter.name for parameter in command.params}
+    known: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, dict) and name in commands:
+            known[name] = _known(value, commands[name], f"{where} [{name}]")
+        elif not isinstance(value, dict) and name.replace("-", "_") in options:
+            known[name.replace("-", "_")] = value
+        else:
+            what, names = ("command", commands) if isinstance(value, dict) else ("option", options)
+            close = difflib.get_close_matches(name, [str(each) for each in names], n=1)
+            raise UsageError(
+                f"{where}: there is no {what} {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
+                hint="`ganhash --help` lists the commands, `ganhash COMMAND --help` their options",
+            )
+    return known
 
 
 def _explain(error: Exception) -> int:

@@ -177,15 +177,26 @@ def _bars() -> Iterator[Bar | None]:
 def _in_lines() -> Callable[[Progress], None]:
     """Return what prints progress where there is no terminal: each stage's end, and now and then a line."""
     began = last = time.monotonic()
+    stage, first = "", 0.0
 
     def draw(step: Progress) -> None:
-        nonlocal last
+        nonlocal began, last, stage, first
         now = time.monotonic()
+        if step.stage != stage:
+            began, stage, first = now, step.stage, step.done
         if step.done >= step.total or now - last >= (LINE_SECONDS if verbosity < 1 else LINE_SECONDS_VERBOSE):
-            note("  ".join(part for part in (f"{step.stage}:", *_texts(step), f"{now - began:.0f} s") if part))
+            parts = (f"{step.stage}:", *_texts(step), f"{now - began:.0f} s", _left(now - began, first, step))
+            note("  ".join(part for part in parts if part))
             last = now
 
     return draw
+
+
+def _left(spent: float, first: float, step: Progress) -> str:
+    """Say how long a stage that began at `first` goes on if it does as before; nothing where that is not known."""
+    if step.done >= step.total or step.done <= first:
+        return ""
+    return f"{spent / (step.done - first) * (step.total - step.done):.0f} s left"
 
 
 def _on(bars: Bar) -> Callable[[Progress], None]:

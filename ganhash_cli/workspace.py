@@ -15,7 +15,7 @@ SETTINGS = Path("ganhash.toml")
 def settings(path: Path = SETTINGS) -> dict[str, Any]:
     """Read `ganhash.toml`: one table a verb, one key an option; an empty dict where there is no such file.
 
-    `[train]` with `bits = 64` is `ganhash train --bits 64`; dashes in option names become underscores.
+    `[train]` with `bits = 64` is `ganhash train --bits 64`.
     """
     if not path.exists():
         return {}

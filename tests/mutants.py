@@ -351,7 +351,9 @@ class TakesNoMixture(Adversarial):
 @fails("works_without_classes")
 class NeedsLabels(Adversarial):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        return super().forward(latents, labels.long())
+        if labels is None:
+            raise ValueError("which class?")
+        return super().forward(latents, labels)
 
 
 @fails("makes_any_size")

@@ -161,6 +161,36 @@ def test_every_error_has_an_exit_code_of_its_own():
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[query]\nkk = 3", "there is no option 'kk'"),
+        ("[qeury]\nk = 3", "there is no command 'qeury'; did you mean 'query'?"),
+        ("k = 3", "there is no option 'k'"),
+        ("[query]\nmax-distnace = 3", "did you mean 'max_distance'?"),
+        ("[plugins.lst]\njson = true", "there is no command 'lst'; did you mean 'list'?"),
+    ],
+)
+def test_a_setting_that_no_command_knows_is_refused(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    Path("ganhash.toml").write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        app.main(["plugins", "list"])
+    assert (ended.value.code, said in capsys.readouterr().err) == (2, True)
+
+
+def test_a_setting_may_be_spelt_as_its_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    Path("ganhash.toml").write_text("[train]\nentropy-weight = -1\n")
+    with pytest.raises(SystemExit) as ended:
+        app.main(["train", "--backbone", "smallconv"])
+    assert (ended.value.code, "entropy-weight" in capsys.readouterr().err) == (2, True)
+
+
+@pytest.mark.parametrize(
     ("own", "seen"),
     [({}, "1000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"), ({"GOMP_SPINCOUNT": "7"}, "7")],
 )

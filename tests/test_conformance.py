@@ -73,7 +73,7 @@ def test_every_built_in_plugin_is_held_to_the_contract() -> None:
 def test_a_built_in_plugin_keeps_the_contract(plugin: tuple[Any, str]) -> None:
     report = conformance.check(*plugin, **BUILT_IN[plugin])
     assert report.failed == []
-    assert len(report.passed) >= len(report.outcomes) - 3, report.skipped
+    assert len(report.skipped) <= 5, report.skipped  # all that a critic does, for one that has none
 
 
 @pytest.mark.parametrize(("kind", "factory"), HEALTHY)

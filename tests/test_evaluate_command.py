@@ -262,7 +262,7 @@ def test_a_plot_that_is_no_png_is_a_usage_error(capsys: Printed) -> None:
 def test_a_bad_query_among_good_ones_is_exit_3(capsys: Printed) -> None:
     Path("queries/red/bad.png").write_bytes(b"no image")
     code, out, error = run(capsys, *EVALUATE, "--json")
-    assert (code, json.loads(out)["queries"], "skipped red/bad.png" in error) == (3, 9, True)
+    assert (code, json.loads(out)["queries"], "skipped queries/red/bad.png" in error) == (3, 9, True)
 
 
 @pytest.mark.parametrize(("options", "drawn"), [([], []), (["--plot", "pr.png"], ["matplotlib"])])

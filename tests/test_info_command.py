@@ -111,3 +111,15 @@ def test_info_loads_nothing_large(path: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("begun", ["fakes/.work", "model/checkpoints"])
+def test_an_unfinished_folder_is_called_so(
+    begun: str, capsys: Printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(begun).mkdir(parents=True, exist_ok=True)
+    for left in Path(begun).parent.glob("*.json"):
+        left.unlink()
+    code, _, error = run(capsys, "info", begun.split("/")[0])
+    assert (code, "is unfinished" in error) == (4, True)

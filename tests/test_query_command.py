@@ -197,3 +197,34 @@ def test_a_query_loads_neither_torch_nor_any_other_large_package(options: list[s
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_files_that_cannot_be_read_are_named_each_with_its_fault(capsys: Printed) -> None:
+    Path("bad.jpg").write_bytes(b"no image")
+    code, _, error = run(capsys, "query", "nope.jpg", "bad.jpg")
+    assert code == 4
+    assert "nope.jpg: No such file or directory" in error
+    assert "bad.jpg: not an image" in error
+
+
+def test_a_skipped_query_is_named_as_it_can_be_opened(
+    capsys: Printed, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "nope.jpg"
+    _, _, error = run(capsys, "query", FIRST, str(elsewhere))
+    assert f"skipped {elsewhere}: No such file" in error
+
+
+def test_no_names_on_stdin_is_said(capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+    say_on_stdin(monkeypatch, b"")
+    code, _, error = run(capsys, "query", "-")
+    assert (code, "no file is named on stdin" in error) == (4, True)
+
+
+@pytest.mark.parametrize("options", [["-f"], ["--json"], []])
+def test_a_reader_that_goes_early_is_no_failure(options: list[str]) -> None:
+    command = [sys.executable, "-m", "ganhash_cli", "query", "folder", "-k", "36", "--sheet", "sheet.png", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        child.stdout.close()
+        error = child.stderr.read().decode()
+    assert (child.returncode, Path("sheet.png").is_file(), "Error" in error) == (0, True, False), error

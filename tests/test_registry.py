@@ -94,7 +94,7 @@ def test_an_unknown_name_brings_close_spellings() -> None:
 def test_an_unknown_name_brings_all_names_as_a_hint() -> None:
     with pytest.raises(UsageError) as raised:
         find("generator", "zzz")
-    assert "dcgan, sngan, tiny" in raised.value.hint
+    assert "dcgan, ddpm, progan, sngan, sngan-resnet, tiny, wgan-gp" in raised.value.hint
 
 
 def test_ganhash_plugins_hides_other_packages_but_not_the_built_ins(

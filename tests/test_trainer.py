@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from ganhash_cli.commands.train import Augment, EntropyOn, Loss
-from ganhash_cli.engine import bits, bundle, decoding, files, images, metrics, sampling, trainer
+from ganhash_cli.engine import bits, bundle, decoding, files, images, metrics, sampling, trainer, training_state
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import MORE
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.losses import LOSSES
+from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import Work, finish
 from ganhash_cli.engine.runtime import open_runtime
 from ganhash_cli.engine.train_settings import UNLABELLED, TrainSettings
@@ -21,6 +22,7 @@ from ganhash_cli.engine.trainer import FakePool
 from ganhash_cli.engine.training_state import METRICS
 from ganhash_cli.errors import CorruptError, InputError, Interrupted, MismatchError, UsageError
 from ganhash_cli.plugin import registry
+from ganhash_plugins.backbones.smallconv import SmallConv
 from pictures import COLOURS, paint, paint_classes
 
 CPU = torch.device("cpu")
@@ -343,3 +345,40 @@ def test_images_are_varied_as_asked(coloured: Path, tmp_path: Path):
 def test_a_loss_without_labels_has_no_use_for_labelled_fakes():
     with pytest.raises(UsageError, match="no use for labels of fakes"):
         settings(loss="contrastive", fakes_as="both")
+
+
+@pytest.mark.parametrize("name", [bundle.ONNX, bundle.WEIGHTS])
+def test_a_finished_model_that_is_damaged_is_not_passed_off_as_done(coloured: Path, tmp_path: Path, name: str):
+    finish(run(coloured, tmp_path / "model"))
+    content = bytearray((tmp_path / "model" / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "model" / name).write_bytes(content)
+    with pytest.raises(CorruptError, match=name):
+        finish(run(coloured, tmp_path / "model"))
+
+
+def test_a_finished_model_and_a_run_that_goes_on_are_told_of(
+    coloured: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level("INFO")
+    with pytest.raises(Interrupted):
+        stop(run(coloured, tmp_path / "model"), 5)
+    finish(run(coloured, tmp_path / "model"))
+    finish(run(coloured, tmp_path / "model"))
+    said = [record.getMessage() for record in caplog.records]
+    assert "going on from step 5" in said
+    assert f"already done: {tmp_path / 'model'} holds this very model; --overwrite trains it again" in said
+
+
+def test_every_file_of_a_model_can_be_read_by_whom_the_umask_lets(coloured: Path, tmp_path: Path):
+    finish(run(coloured, tmp_path / "model"))
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir() if path.is_file()}
+    assert len(modes) == 1
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_the_schedule_takes_any_number_of_steps(steps: int):
+    begun = training_state.start(HashNet(SmallConv(width=4), 4), 3, settings(bits=4), steps, CPU)
+    for _ in range(steps):
+        begun.optimiser.step()
+        begun.schedule.step()

@@ -45,6 +45,8 @@ def encode(
         console.emit({**_record(report), "fingerprint": bundle.fingerprint})
     else:
         _show(report)
+        places = (("--codes", output, workspace.CODES), ("--model", model, workspace.MODEL))
+        console.note(f"next: {options.following('query', 'IMAGE', *places)}")
     if report.skipped:
         _list_skipped(report)
         raise typer.Exit(3)
@@ -74,7 +76,6 @@ def _show(report: "EncodeReport") -> None:
     console.say(f"{counts}, {len(report.skipped):,} skipped, of {report.found:,} found")
     rate = f", {report.encoded / report.seconds:,.0f} images/s" if report.encoded else ""
     console.say(f"{report.seconds:.1f} s{rate}")
-    console.note("next: ganhash query IMAGE")
 
 
 def _list_skipped(report: "EncodeReport") -> None:

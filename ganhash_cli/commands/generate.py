@@ -1,5 +1,6 @@
 """`ganhash generate`: images → fakes/."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,21 +94,23 @@ def generate(
         )
     if not made.new:
         console.note(f"already done: {console.safe(str(out))}/ holds these very fakes; --overwrite makes them again")
-    _report(made.fakes, (time.monotonic() - began) / 60, json)
+    _report(made.fakes, (time.monotonic() - began) / 60 if made.new else None, json)
+    if not json:
+        words = "" if images in (None, "-") else shlex.quote(str(images))
+        console.say(f"next: {options.following('train', words, ('--fakes', out, workspace.FAKES))}")
     sources.warn_skipped(made.skipped)
     if made.skipped:
         raise typer.Exit(3)
 
 
-def _report(made: "Fakes", minutes: float, json: bool) -> None:
+def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
     quality: dict[str, Any] = made.record["quality"]
     folder = console.safe(str(made.folder))
     if json:
         console.emit({"fakes": str(made.folder), "count": made.record["count"], "minutes": minutes, **quality})
         return
-    console.say(
-        f"{folder}/: {made.record['count']:,} fakes by {made.record['generator']['name']}, {minutes:.1f} minutes"
-    )
+    took = "" if minutes is None else f", {minutes:.1f} minutes"
+    console.say(f"{folder}/: {made.record['count']:,} fakes by {made.record['generator']['name']}{took}")
     console.say(f"look at {folder}/grid.png: real images above fakes")
     if quality["frechet_distance"] is not None:
         real, fake = quality["frechet_images"]
@@ -125,4 +128,3 @@ def _report(made: "Fakes", minutes: float, json: bool) -> None:
             f"a classifier trained on the fakes is right on {quality['accuracy']:.1%} of the real images"
             f" (trained on half of the real ones: {quality['accuracy_ceiling']:.1%} of the other half)"
         )
-    console.say("next: ganhash train")

@@ -34,6 +34,8 @@ def _facts(path: Path) -> dict[str, Any]:
         return _model(path)
     if (path / "fakes.json").exists():
         return _fakes(path)
+    if (path / ".work").exists() or (path / "checkpoints").exists():
+        raise InputError(f"{path} is unfinished", hint="the command that began it goes on with it, then look again")
     raise InputError(
         f"{path} is neither a model nor a folder of fakes",
         hint="`ganhash train` makes model/, `ganhash generate` makes fakes/",

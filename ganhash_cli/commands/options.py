@@ -1,5 +1,7 @@
 """Options that several verbs share, so that they read and behave alike everywhere."""
 
+import os
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +43,12 @@ Images = Annotated[
         show_default=False,
     ),
 ]
+
+
+def following(verb: str, words: str, *places: tuple[str, Path, Path]) -> str:
+    """Return the command that comes next, with each place, (option, chosen, default), that is not the default."""
+    named = [f" {option} {shlex.quote(os.fspath(chosen))}" for option, chosen, default in places if chosen != default]
+    return f"ganhash {verb} {words}".rstrip() + "".join(named)
 
 
 def pairs(given: list[str] | None, flag: str) -> dict[str, str]:

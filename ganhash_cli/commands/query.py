@@ -56,6 +56,8 @@ def query(
         started = time.perf_counter()
         answers = results.answer(stored, found, k, max_distance)
         milliseconds = 1000 * (time.perf_counter() - started)
+    if sheet:  # before anything is printed, for a reader that goes, as `| head` does, ends the printing
+        _write_sheet(answers, sheet)
     if json:
         for record in (record for answer in answers for record in answer.records()):
             console.emit(record)
@@ -65,8 +67,6 @@ def query(
         _print_table(answers)
     console.note(f"{len(stored):,} images searched in {milliseconds:.1f} ms")
     _note_ties(answers)
-    if sheet:
-        _write_sheet(answers, sheet)
     sources.warn_skipped(found.skipped)
     if not any(answer.hits for answer in answers):
         raise NothingFound(
@@ -80,7 +80,7 @@ def _collection(images: list[str], nul: bool) -> "Collection":
     from ganhash_cli.engine import images as pictures
 
     if images == ["-"]:
-        return pictures.from_names(sources.names_on_stdin(nul=nul))
+        return pictures.from_names(sources.some_names_on_stdin(nul=nul))
     if len(images) == 1:
         return pictures.collect(Path(images[0]))
     return pictures.from_names([os.fsencode(name) for name in images])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganhash_cli import console
+from ganhash_cli.errors import InputError
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.images import Collection, Skipped
@@ -19,7 +20,7 @@ def open_training(images: str | None) -> "Iterator[tuple[Collection, str]]":
     from ganhash_cli.engine import sample
 
     if images == "-":
-        yield pictures.from_names(names_on_stdin()), "names on stdin"
+        yield pictures.from_names(some_names_on_stdin()), "names on stdin"
     elif images is not None:
         yield pictures.training_part(pictures.collect(Path(images))), images
     else:
@@ -32,6 +33,13 @@ def names_on_stdin(*, nul: bool = False) -> list[bytes]:
     """Read file names from stdin, one a line, or separated by NUL."""
     separator = b"\0" if nul else b"\n"
     return [name for name in sys.stdin.buffer.read().split(separator) if name]
+
+
+def some_names_on_stdin(*, nul: bool = False) -> list[bytes]:
+    """Do the same where there must be one; `InputError` where there is none."""
+    if not (names := names_on_stdin(nul=nul)):
+        raise InputError("no file is named on stdin", hint="write one name a line, or with -0 NUL between them")
+    return names
 
 
 def warn_skipped(skipped: "Iterable[Skipped]") -> None:

@@ -187,12 +187,13 @@ def _suited(collection: "Collection") -> Loss:
 
 def _pool(folder: Path) -> "FakePool | None":
     """Open the fakes, or say that there are none and how to get them."""
-    from ganhash_cli.engine.fakes import DESCRIPTION, Fakes
+    from ganhash_cli.engine.fakes import DESCRIPTION, WORK, Fakes
     from ganhash_cli.engine.trainer import FakePool
 
     if not (folder / DESCRIPTION).exists():
+        state = "unfinished fakes" if (folder / WORK).exists() else "no fakes"
         console.note(
-            f"the fake-image regulariser is off: {os.fspath(folder)}/ holds no fakes;"
+            f"the fake-image regulariser is off: {os.fspath(folder)}/ holds {state};"
             " `ganhash generate` with the same images makes them"
         )
         return None
@@ -213,4 +214,5 @@ def _report(result: "Bundle", json: bool) -> None:
         f"ONNX and torch differ in {check['bits_differing']} of {check['bits_compared']:,} bits"
         f" on {check['images']} images"
     )
-    console.say("next: ganhash encode FOLDER -o codes.h5")
+    words = "FOLDER -o codes.h5"
+    console.say(f"next: {options.following('encode', words, ('--model', result.folder, workspace.MODEL))}")

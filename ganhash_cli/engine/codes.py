@@ -22,7 +22,7 @@ _CHUNK_BYTES = 256 << 10
 _BLOCK = 1 << 20  # rows, offsets or labels looked at in one go
 _PATHS = 4096  # paths read in one go
 _MAX_PATH_BYTES = (1 << 16) - 1
-_AGAIN = "make it anew with `ganhash encode folder/ --overwrite`"
+_AGAIN = "make it anew: `ganhash encode FOLDER -o FILE --overwrite`"
 
 
 class StoredCodes:
@@ -252,4 +252,5 @@ def _damage(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # h5py raises OSError, RuntimeError, KeyError, ValueError and more on bad data
-        raise CorruptError(f"{path} is not a sound codes file: {error}", _AGAIN) from error
+        fault = "it is cut short" if "truncated file" in str(error) else str(error)
+        raise CorruptError(f"{path} is not a sound codes file: {fault}", _AGAIN) from error

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from ganhash_cli.engine import bundle
-from ganhash_cli.engine.files import atomic_path
+from ganhash_cli.engine.files import atomic_path, atomic_write
 from ganhash_cli.engine.model import HashNet, logits_of
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.runtime import Runtime
@@ -29,8 +29,8 @@ def export(network: HashNet, side: int, folder: Path, probe: NDArray[np.uint8]) 
     """Write both files to `folder`; return how many bits differ between them on `probe`, (N, side, side, 3) bytes."""
     yield Progress("writing the model", 0, 3)
     network = network.cpu().eval()
-    with atomic_path(folder / bundle.WEIGHTS) as temporary:
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, temporary)
+    with atomic_write(folder / bundle.WEIGHTS) as stream:  # save_file would let nobody else read it
+        stream.write(to_safetensors({name: value.contiguous() for name, value in network.state_dict().items()}))
     yield Progress("writing the model", 1, 3)
     write_onnx(network, side, folder / bundle.ONNX)
     yield Progress("writing the model", 2, 3)

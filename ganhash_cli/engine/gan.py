@@ -6,6 +6,7 @@ Every step seeds itself from the run's seed and its number, so a checkpoint need
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import Interrupted, UsageError
 from ganhash_cli.plugin.contracts import Adversarial, SelfTrained
+
+_LOG = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 30.0
 CRITIC_RATE = 2.0
@@ -230,6 +233,7 @@ def _resume(state: _State, checkpoints: Path) -> None:
     if found is None:
         return
     state.step, record = found
+    _LOG.info("going on from step %s", f"{state.step:,}")
     state.seconds = record["seconds"]
     for name, module in state.modules().items():
         module.load_state_dict(record[name])

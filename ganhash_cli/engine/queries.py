@@ -19,6 +19,8 @@ from ganhash_cli.engine.images import Collection, Entry, Skipped
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import InputError, MismatchError
 
+_NAMED = 3  # files that cannot be read, where none can
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -68,7 +70,7 @@ def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Quer
         files=tuple(openable(collection.root, entry.path) for entry in good),
         codes=bits.pack(logits),
         labels=tuple(tuple(collection.class_names[label] for label in entry.labels) for entry in good),
-        skipped=tuple(skipped),
+        skipped=tuple(Skipped(openable(collection.root, each.path), each.reason) for each in skipped),
         confidence=bits.confidence(logits),
         digests=tuple(digests),
     )
@@ -81,9 +83,10 @@ def openable(root: bytes, path: bytes) -> bytes:
 
 
 def _none(collection: Collection, skipped: Iterable[Skipped]) -> InputError:
-    """Say why there is no query; of a single file, what is wrong with it."""
+    """Say why there is no query: of a few files, what is wrong with each of them."""
     bad = list(skipped)
-    if len(bad) == 1:
-        name = os.fsdecode(openable(collection.root, bad[0].path))
-        return InputError(f"{name}: {bad[0].reason}", hint="name an image, or a folder of images")
-    return images.nothing_usable(collection, bad)
+    if not bad:
+        return images.nothing_usable(collection)
+    faults = [f"{os.fsdecode(openable(collection.root, each.path))}: {each.reason}" for each in bad[:_NAMED]]
+    more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
+    return InputError("; ".join(faults) + more, hint="name an image, or a folder of images")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import UNLABELLED, TrainSettings
 from ganhash_cli.engine.training_state import CHECKPOINTS, METRICS
 from ganhash_cli.errors import MismatchError, UsageError
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,10 @@ def _finished(run: _Run) -> Bundle:
             f"{run.folder} holds a model trained on other images or with other settings",
             hint="--overwrite replaces it; --model OTHER keeps both",
         )
+    for file in done.files:
+        done.verified(file)
     shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)  # a kill may have left them
+    _LOG.info("already done: %s holds this very model; --overwrite trains it again", run.folder)
     return done
 
 

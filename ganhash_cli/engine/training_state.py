@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
 from ganhash_cli.errors import UsageError
+
+_LOG = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
 METRICS = "metrics.jsonl"
@@ -48,8 +51,9 @@ def start(network: HashNet, classes: int, settings: TrainSettings, steps: int, d
     classifier = nn.Linear(settings.bits, classes, bias=False).to(device) if asked else None
     parameters = [*network.parameters(), *(classifier.parameters() if classifier else ())]
     optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    rise = max(0.2, 1.5 / (steps + 1))  # a rise of just one step divides by zero
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=0.2
+        optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=rise
     )
     centres = torch.zeros(classes, settings.bits, device=device)
     return TrainingState(network, classifier, centres, optimiser, schedule, 0, {}, -math.inf, [])
@@ -88,6 +92,7 @@ def resume(state: TrainingState, folder: Path, run: str) -> None:
     state.centres.copy_(record["centres"])
     state.optimiser.load_state_dict(record["optimiser"])
     state.schedule.load_state_dict(record["schedule"])
+    _LOG.info("going on from step %s", f"{step:,}")
     state.step, state.best = step, record["best"]
     state.best_score, state.history = record["best_score"], record["history"]
 

@@ -37,9 +37,10 @@ def fit(network: HashNet, pixels: NDArray[np.uint8], seed: int, device: torch.de
     try:
         weights = itq.fit(features, bits, seed)
     except ValueError as error:
+        most = min(len(pixels) - 1, features.shape[1])
         raise InputError(
             f"{len(pixels)} images are too few for {bits} bits without labels",
-            hint=f"add images, or ask for fewer bits: --bits {max(1, min(len(pixels) - 1, features.shape[1]))}",
+            hint="add images" + (f", or ask for fewer bits: --bits {most}" if most else ""),
         ) from error
     projected = torch.from_numpy(features @ weights.T)
     norm = network.norm

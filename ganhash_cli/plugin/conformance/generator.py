@@ -78,8 +78,11 @@ def mixtures_of_classes_are_taken(subject: GeneratorSubject) -> None:
     if not getattr(network, "mixes_classes", False) or not isinstance(classes, int) or classes < 2:
         raise NotApplicable("it does not say that it mixes classes")
     latents = subject.inputs(network)[0]
-    ones, shares = torch.eye(classes)[torch.zeros(ROWS, dtype=torch.int64)], torch.full((ROWS, classes), 1 / classes)
-    whole = subject.run(network, (latents, torch.zeros(ROWS, dtype=torch.int64)))
+    first = torch.zeros(ROWS, dtype=torch.int64)
+    ones, shares = torch.eye(classes)[first], torch.full((ROWS, classes), 1 / classes)
+    whole, again, other = (subject.run_on(network, (latents, numbers)) for numbers in (first, first, first + 1))
+    if not agree(again, whole) or agree(other, whole):
+        raise NotApplicable("its images do not steadily depend on the class")
     with torch.no_grad():
         by_shares, mixed = network(latents, ones), network(latents, shares)
     expect(agree(by_shares, whole), "a share of 1 gave another image than the number of the class")

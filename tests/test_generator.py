@@ -98,8 +98,7 @@ def test_a_generator_that_was_stopped_ends_with_the_same_weights(name: str, tmp_
     assert equal(trained(tmp_path / "stopped", chosen), whole)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["ddpm", "progan", "sngan-resnet", "wgan-gp"])
+@pytest.mark.parametrize("name", ["ddpm", "progan", "sngan", "sngan-resnet", "wgan-gp"])
 def test_each_architecture_learns_which_class_is_light(name: str, tmp_path: Path) -> None:
     steps = 60 if name == "wgan-gp" else 200
     network = trained(

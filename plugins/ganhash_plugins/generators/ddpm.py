@@ -1,7 +1,8 @@
 """ddpm: a small diffusion model, after Ho et al. 2020, arXiv:2006.11239, which needs no critic.
 
 Its latents are the noise that drawing starts from. Drawing is deterministic (DDIM, Song et al. 2021, arXiv:2010.02502):
-the same latents give the same image.
+the same latents give the same image. It learns the velocity (Salimans and Ho 2022, arXiv:2202.00512), which
+few steps of drawing need.
 """
 
 import math
@@ -41,12 +42,15 @@ class Ddpm(nn.Module):
         self.denoiser = _Denoiser(image_size, num_classes, base)
 
     def training_loss(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the mean squared error of the noise found in (N, C, S, S) images (arXiv:2006.11239, eq. 14)."""
+        """Return the mean squared error of the velocity found in noised (N, C, S, S) images.
+
+        Noise and image follow from it at every moment; from the noise alone, not where it is nearly all there is.
+        """
         moment = torch.randint(0, STEPS, (len(images),)).to(images.device)
         noise = torch.randn(images.shape).to(images.device)
         kept = _kept(moment)[:, None, None, None]
         found = self.denoiser(kept.sqrt() * images + (1 - kept).sqrt() * noise, moment, labels)
-        return F.mse_loss(found, noise)
+        return F.mse_loss(found, kept.sqrt() * noise - (1 - kept).sqrt() * images)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Turn (N, latent_dim) noise, and (N,) class numbers, into (N, C, S, S) images in [-1, 1]."""
@@ -56,10 +60,10 @@ class Ddpm(nn.Module):
         for moment, following in zip(moments, [*moments[1:], -1], strict=True):
             kept, next_kept = (_kept(torch.tensor(each, device=latents.device)) for each in (moment, following))
             found = self.denoiser(noisy, torch.full((len(latents),), moment, device=latents.device), labels)
-            image = ((noisy - (1 - kept).sqrt() * found) / kept.sqrt()).clamp(-1, 1)
+            image = (kept.sqrt() * noisy - (1 - kept).sqrt() * found).clamp(-1, 1)
             # The noise that fits the clamped image, so that the next step starts from something consistent.
-            found = (noisy - kept.sqrt() * image) / (1 - kept).sqrt()
-            noisy = next_kept.sqrt() * image + (1 - next_kept).sqrt() * found
+            noise = (noisy - kept.sqrt() * image) / (1 - kept).sqrt()
+            noisy = next_kept.sqrt() * image + (1 - next_kept).sqrt() * noise
         return image
 
 
@@ -86,7 +90,7 @@ class _Denoiser(nn.Module):
         self.leave = nn.Conv2d(base, image_size[0], 3, padding=1)
 
     def forward(self, images: Tensor, moment: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the noise in (N, C, S, S) images at (N,) moments."""
+        """Return the velocity in noisy (N, C, S, S) images at (N,) moments."""
         about = self.moment(_waves(moment, self.base))
         if self.classes is not None:
             about = about + look_up(self.classes, labels)

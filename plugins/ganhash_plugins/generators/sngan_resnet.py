@@ -89,7 +89,7 @@ class _Down(nn.Module):
 class _Critic(nn.Module):
     def __init__(self, image_size: tuple[int, int, int], num_classes: int | None, width: int) -> None:
         super().__init__()
-        self.count = max(1, halvings(image_size[-1], smallest=4)[0] - 1)  # the last stage keeps its size
+        self.count = halvings(image_size[-1])[0]
         stages = [_Down(image_size[0], width, first=True)]
         stages += [_Down(width, width) for _ in range(self.count - 1)]
         self.body = nn.Sequential(*stages, _Down(width, width, halve=False))

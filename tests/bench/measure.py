@@ -7,7 +7,6 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,24 +79,32 @@ class Cost:
     mebibytes: float
 
 
+# A process counts as its own what it held before its program began, its parent's memory: a small one starts it.
+_STARTER = """
+import json, resource, subprocess, sys, time
+begun = time.perf_counter()
+with open(sys.argv[1], "wb") as errors:
+    code = subprocess.call(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=errors)
+seconds = time.perf_counter() - begun
+print(json.dumps([code, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
+"""
+
+
 def command(arguments: Sequence[str | Path], folder: Path, environment: Mapping[str, str] | None = None) -> Cost:
     """Run a command to its end in `folder` and return its cost; `RuntimeError` with its words where it fails."""
-    begun = time.perf_counter()
-    with open(os.devnull, "wb") as nowhere, open(folder / "stderr.txt", "w+b") as errors:
-        child = subprocess.Popen(
-            [os.fspath(argument) for argument in arguments],
-            cwd=folder,
-            env={**os.environ, **(environment or {})},
-            stdout=nowhere,
-            stderr=errors,
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - begun
-        if child.returncode:
-            errors.seek(0)
-            raise RuntimeError(f"{arguments} ended with {child.returncode}: {errors.read().decode()[-2000:]}")
-    return Cost(seconds, usage.ru_maxrss / 1024)
+    errors = folder / "stderr.txt"
+    starter = [sys.executable, "-I", "-S", "-c", _STARTER, os.fspath(errors)]
+    done = subprocess.run(
+        [*starter, *(os.fspath(argument) for argument in arguments)],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        check=True,
+    )
+    code, seconds, mebibytes = json.loads(done.stdout)
+    if code:
+        raise RuntimeError(f"{arguments} ended with {code}: {errors.read_text(errors='replace')[-2000:]}")
+    return Cost(seconds, mebibytes)
 
 
 def in_turn(rounds: int, *candidates: Callable[[], Cost]) -> list[Cost]:

@@ -80,7 +80,8 @@ def bench(rows: list[dict[str, Any]]) -> str:
     """Return what `make bench` measured."""
 
     def shown(row: dict[str, Any], name: str) -> str:
-        return "" if row[name] is None else f"{row[name]:.3g}"
+        value = row[name]
+        return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
     def aim(row: dict[str, Any]) -> str:
         sign, times = "≤" if row["better"] == "lower" else "≥", " x peer" if row["ratio"] else ""

@@ -59,7 +59,7 @@ class Data:
 
     def __init__(self, folder: Path, side: int, work: Path) -> None:
         self.folder, self.work = folder, work
-        self.collection = images.from_csv(_list(folder, work))
+        self.collection = images.from_csv(_list(folder))
         self.labels = np.array([entry.labels[0] for entry in self.collection.entries])
         self.place = _places(self.collection, self.labels)
         file = work / f"pixels-{side}.npy"
@@ -86,7 +86,7 @@ class Data:
         return table
 
 
-def _list(folder: Path, work: Path) -> Path:
+def _list(folder: Path) -> Path:
     """Write the list of all images beside the data, as a CSV, since class folders lie two deep."""
     lines = [f"{path.relative_to(folder)},{path.parent.name}" for path in sorted(folder.glob("t*/*/*"))]
     file = folder / "experiment.csv"

@@ -64,9 +64,10 @@ def check_plugin(kind: KindArgument, name: NameArgument, option: OptionPairs = N
     # Without options typed, a signature that breaks the contract is for the checks to report.
     values = parse_options(plugin.load(), given, owner=f"{kind} {name!r}") if given else {}
     report = console.follow(conformance.run(plugin.kind, name, **values))
-    for outcome in report.outcomes if json else ():
-        console.emit(asdict(outcome))
-    if not json:
+    if json:
+        for outcome in report.outcomes:
+            console.emit(asdict(outcome))
+    else:
         rows = [[outcome.check, outcome.status, console.safe(outcome.reason)] for outcome in report.outcomes]
         console.table(["check", "outcome", "reason"], rows)
     if report.failed:

@@ -1,4 +1,4 @@
-"""Images that the network shall be undecided about: fakes, or what a control puts in their place."""
+"""What a control puts in the place of fakes: other images that the network shall be undecided about."""
 
 from __future__ import annotations
 

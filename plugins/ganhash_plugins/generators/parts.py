@@ -1,8 +1,9 @@
-"""What several generators share: conditional batch norm, and how any square side is halved and brought back."""
+"""What several generators share: what a class does to norm and score, and how any square side is halved and back."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
 
 class ConditionalNorm(nn.Module):
@@ -21,6 +22,22 @@ class ConditionalNorm(nn.Module):
             return normed
         scale, shift = (look_up(table, labels)[:, :, None, None] for table in (self.scale, self.shift))
         return normed * scale + shift
+
+
+class ProjectionScore(nn.Module):
+    """A linear score and, where there are classes, the agreement with the class's own direction (arXiv:1802.05637)."""
+
+    def __init__(self, width: int, num_classes: int | None) -> None:
+        super().__init__()
+        self.score = spectral_norm(nn.Linear(width, 1))
+        self.direction = spectral_norm(nn.Embedding(num_classes, width)) if num_classes else None
+
+    def forward(self, hidden: Tensor, labels: Tensor | None) -> Tensor:
+        """Turn (N, width) features, and (N,) class numbers, into (N,) scores."""
+        scores: Tensor = self.score(hidden)[:, 0]
+        if self.direction is None:
+            return scores
+        return scores + torch.sum(self.direction(labels) * hidden, dim=1)
 
 
 def look_up(table: nn.Embedding, labels: Tensor | None) -> Tensor:

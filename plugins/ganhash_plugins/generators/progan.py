@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganhash_plugins.generators.parts import crop, halvings, look_up, pad
+from ganhash_plugins.generators.parts import ProjectionScore, crop, halvings, look_up, pad
 
 GROWN = 0.6
 """The share of training after which the full resolution is there."""
@@ -98,8 +98,7 @@ class _Critic(nn.Module):
             spectral_norm(nn.Conv2d(before, after, 4, 2, 1)) for before, after in pairwise(widths)
         )
         self.last = spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, padding=1))
-        self.score = spectral_norm(nn.Linear(widths[-1], 1))
-        self.direction = spectral_norm(nn.Embedding(num_classes, widths[-1])) if num_classes else None
+        self.score = ProjectionScore(widths[-1], num_classes)
 
     def grow(self, progress: float) -> None:
         """Take the share of training that is done, from 0 to 1."""
@@ -117,10 +116,8 @@ class _Critic(nn.Module):
                 image = F.avg_pool2d(image, 2)
                 hidden = None if hidden is None else F.leaky_relu(self.stages[level](hidden), 0.2)
         pooled = F.leaky_relu(self.last(hidden), 0.2).sum(dim=(2, 3))
-        scores: Tensor = self.score(pooled)[:, 0]
-        if self.direction is None:
-            return scores
-        return scores + torch.sum(self.direction(labels) * pooled, dim=1)
+        scores: Tensor = self.score(pooled, labels)
+        return scores
 
 
 def _shares(levels: int, progress: float) -> list[float]:

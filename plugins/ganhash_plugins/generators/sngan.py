@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganhash_plugins.generators.parts import ConditionalNorm, crop, halvings, pad
+from ganhash_plugins.generators.parts import ConditionalNorm, ProjectionScore, crop, halvings, pad
 
 
 class Sngan(nn.Module):
@@ -83,14 +83,10 @@ class _Critic(nn.Module):
             layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.1)]
         layers += [spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, padding=1)), nn.LeakyReLU(0.1)]
         self.body = nn.Sequential(*layers)
-        self.score = spectral_norm(nn.Linear(widths[-1], 1))
-        self.direction = spectral_norm(nn.Embedding(num_classes, widths[-1])) if num_classes else None
+        self.score = ProjectionScore(widths[-1], num_classes)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Turn (N, C, S, S) images, and (N,) class numbers, into (N,) scores."""
         hidden = self.body(pad(images, self.count)).sum(dim=(2, 3))
-        scores: Tensor = self.score(hidden)[:, 0]
-        if self.direction is None:
-            return scores
-        agreement: Tensor = (self.direction(labels) * hidden).sum(dim=1)
-        return scores + agreement
+        scores: Tensor = self.score(hidden, labels)
+        return scores

@@ -6,12 +6,11 @@ every resolution, and each stage has two convolutions.
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ganhash_plugins.generators.parts import ConditionalNorm, crop, halvings, pad
+from ganhash_plugins.generators.parts import ConditionalNorm, ProjectionScore, crop, halvings, pad
 
 
 class SnganResnet(nn.Module):
@@ -93,14 +92,10 @@ class _Critic(nn.Module):
         stages = [_Down(image_size[0], width, first=True)]
         stages += [_Down(width, width) for _ in range(self.count - 1)]
         self.body = nn.Sequential(*stages, _Down(width, width, halve=False))
-        self.score = spectral_norm(nn.Linear(width, 1))
-        self.direction = spectral_norm(nn.Embedding(num_classes, width)) if num_classes else None
+        self.score = ProjectionScore(width, num_classes)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Turn (N, C, S, S) images, and (N,) class numbers, into (N,) scores."""
         hidden = F.relu(self.body(pad(images, self.count))).sum(dim=(2, 3))
-        scores: Tensor = self.score(hidden)[:, 0]
-        if self.direction is None:
-            return scores
-        agreement = torch.sum(self.direction(labels) * hidden, dim=1)
-        return scores + agreement
+        scores: Tensor = self.score(hidden, labels)
+        return scores

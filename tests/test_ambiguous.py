@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ganhash_cli.engine.ambiguous import CONTROLS, MIXED, pairs
+from ganhash_cli.errors import UsageError
 
 RNG = np.random.default_rng
 
@@ -66,3 +67,8 @@ def test_a_cut_holds_a_box_of_the_other_image():
         assert set(np.unique(image)) == {0, 200}
         assert any(is_rectangle(image[..., 0] == value) for value in (0, 200))
         assert MIXED[0] - 0.05 <= (image[..., 0] == 200).mean() <= MIXED[1] + 0.05
+
+
+def test_images_that_all_share_a_label_are_refused_and_not_drawn_for_ever():
+    with pytest.raises(UsageError, match="no two dissimilar ones"):
+        pairs(np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]], bool), 5, RNG(0))

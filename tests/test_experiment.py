@@ -39,7 +39,6 @@ def start(runner: dict[str, Any], monkeypatch: pytest.MonkeyPatch, folder: Path,
     results = folder.parent / "results.jsonl"
     places = ["--work", str(folder.parent / "work"), "--results", str(results)]
     monkeypatch.setattr(sys, "argv", ["experiment.py", str(folder), *SMALL, *places, *more])
-    runner["_known"].cache_clear()
     runner["main"]()
     return [json.loads(line) for line in results.read_text().splitlines()]
 
@@ -71,3 +70,38 @@ def test_the_same_arm_and_seed_end_with_the_same_weights(
     both = start(runner, monkeypatch, folder, "--arms", "A", "--experiment", "again")
     assert [line["digests"] for line in both] == [line["digests"] for line in [*first, *first]]
     assert [line["map"] for line in both] == [line["map"] for line in [*first, *first]]
+
+
+def test_weights_are_chosen_on_held_out_training_images_and_weight_0_is_run_once(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = start(runner, monkeypatch, folder, "--validate", "--arms", "AB", "--weights", "0.1", "1")
+    assert [(line["arm"], line["weight"], line["protocol"]) for line in lines] == [
+        ("A", 0.0, "validation"),
+        ("B", 0.1, "validation"),
+        ("B", 1.0, "validation"),
+    ]
+    assert lines[1]["settings"]["entropy_weight"] == 0.1
+    assert len({line["digests"]["weights"] for line in lines}) == 3
+
+
+def test_validation_searches_the_last_fifth_of_the_training_images_and_none_finds_itself(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def logits_of(_network: object, pixels: Any, _device: object) -> Any:
+        seen[len(pixels)] = np.asarray(pixels)
+        # The code of an image is its own and far from all others, but for its class in the last bit.
+        return np.where(np.eye(len(pixels), 8, dtype=bool), 1.0, -1.0).astype(np.float32)
+
+    monkeypatch.setitem(runner, "logits_of", logits_of)
+    (folder.parent / "work").mkdir()
+    data = runner["Data"](folder, 32, folder.parent / "work")
+    some = np.array([0, 20, 40])
+    nothing = runner["TrainingData"](data.pixels[some], data.table(some), data.pixels[:0], data.labels[:0], None)
+    found = runner["figures"](data, None, nothing, 5, 0, 1)
+    assert list(found) == ["validation"]
+    assert np.array_equal(seen[3], data.pixels[data.rows(8, 9)])
+    # Of three images of three classes none has another of its own, so that nothing relevant is left to find.
+    assert not found["validation"]["map"] > 0

@@ -330,6 +330,8 @@ def test_labelled_fakes_move_the_network_by_their_weight(coloured: Path, tmp_pat
         ({"entropy_on": "mixup", "fakes_as": "labels"}, True),
         ({"loss": "itq"}, False),
         ({"loss": "contrastive"}, True),
+        ({"entropy_weight": 0.0}, False),
+        ({"entropy_weight": 0.0, "fakes_as": "both"}, True),
     ],
 )
 def test_fakes_are_asked_for_only_where_they_are_used(changes: dict[str, str], wanted: bool):

@@ -3,19 +3,20 @@
 DATA holds train/CLASS/* and test/CLASS/*, as an unpacked CIFAR-10 does. One line for each run and protocol is added to
 results.jsonl, and a line that is there is not computed again. Of each class, in the order of the SHA-256 of their
 names, 100 images are queries, 500 may be trained on, and the rest is the database. P1 searches the rest, P1' also the
-images that were trained on.
+images that were trained on. `--validate` takes the last fifth of the training images for queries and database instead,
+and trains on the others, so that settings can be chosen before a query is seen.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import shutil
 import sys
 import time
 from dataclasses import asdict, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -133,22 +134,33 @@ def run(
     return network, seen
 
 
-def figures(data: Data, network: HashNet, seen: TrainingData, count: int, seed: int) -> dict[str, dict[str, float]]:
-    """Return for each protocol the retrieval figures and what the network is sure of."""
+def figures(
+    data: Data, network: HashNet, seen: TrainingData, count: int, seed: int, held: int
+) -> dict[str, dict[str, float]]:
+    """Return for each protocol the retrieval figures and what the network is sure of.
+
+    With `held` images a class held out, these search each other: validation.
+    """
     places = {"query": data.rows(0, QUERIES), "train": data.rows(QUERIES, QUERIES + count)}
-    places["database"] = data.rows(QUERIES + TRAINING, None)
+    if held:
+        places["query"] = data.rows(QUERIES + count, QUERIES + count + held)
+    else:
+        places["database"] = data.rows(QUERIES + TRAINING, None)
     logits = {name: logits_of(network, data.pixels[rows], CPU) for name, rows in places.items()}
     tables = {name: data.table(rows) for name, rows in places.items()}
     codes = {name: bits.pack(values) for name, values in logits.items()}
 
     def retrieve(queries: str, *database: str) -> float:
         found, known = (np.concatenate([each[name] for name in database]) for each in (codes, tables))
-        parts = [
-            of_tables(
-                bits.hamming(codes[queries][i : i + 50], found), metrics.relevance(tables[queries][i : i + 50], known)
-            )
-            for i in range(0, len(codes[queries]), 50)
-        ]
+        parts = []
+        for i in range(0, len(codes[queries]), 50):
+            block = slice(i, i + 50)
+            distances = bits.hamming(codes[queries][block], found)
+            relevant = metrics.relevance(tables[queries][block], known)
+            if database == (queries,):  # no image is to find itself
+                others = np.arange(len(found)) != np.arange(i, i + len(distances))[:, None]
+                distances, relevant = (each[others].reshape(len(others), -1) for each in (distances, relevant))
+            parts.append(of_tables(distances, relevant))
         return metrics.mean(np.concatenate([metrics.average_precision(part) for part in parts]))
 
     sure = {f"entropy_{name}": _entropy(logits[name]) for name in places}
@@ -161,6 +173,8 @@ def figures(data: Data, network: HashNet, seen: TrainingData, count: int, seed: 
         "mean_logit": float(np.abs(logits["query"]).mean()),
     }
     train = retrieve("train", "train")
+    if held:
+        return {"validation": {"map": retrieve("query", "query"), "map_train": train, **sure}}
     return {
         "P1": {"map": retrieve("query", "database"), "map_train": train, **sure},
         "P1'": {"map": retrieve("query", "database", "train"), "map_train": train, **sure},
@@ -173,13 +187,12 @@ def _entropy(logits: NDArray[np.float32]) -> float:
     return float(torch.special.entr(p).add(torch.special.entr(1 - p)).mean() / np.log(2))
 
 
-@cache
 def _known(results: Path) -> set[tuple[Any, ...]]:
     lines = results.read_text().splitlines() if results.exists() else []
     return {tuple(json.loads(line)[key] for key in KEYS) for line in lines}
 
 
-KEYS = ("experiment", "dataset", "backbone", "bits", "images_per_class", "arm", "seed")
+KEYS = ("experiment", "dataset", "backbone", "side", "bits", "images_per_class", "arm", "weight", "seed")
 
 
 def main() -> None:
@@ -195,7 +208,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[500, 100, 50])
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--weight", type=float, default=WEIGHT)
+    parser.add_argument("--weights", type=float, nargs="+", default=[WEIGHT])
+    parser.add_argument("--validate", action="store_true")
     parser.add_argument("--gan-steps", type=int, default=4000)
     parser.add_argument("--work", type=Path, default=Path("experiment-work"))
     parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
@@ -203,20 +217,23 @@ def main() -> None:
     devices.keep_freed_memory()
     given.work.mkdir(parents=True, exist_ok=True)
     data = Data(given.data, given.side, given.work)
-    for count in given.images:
-        for seed in range(given.seeds):
-            for number in given.bits:
-                for arm in given.arms:
-                    one(data, given, count, seed, number, arm)
+    # Seeds change last but one: a run of hours that is broken off has compared all arms on fewer seeds.
+    for seed, count, number, arm, weight in itertools.product(
+        range(given.seeds), given.images, given.bits, given.arms, given.weights
+    ):
+        one(data, given, count, seed, number, arm, weight)
 
 
-def one(data: Data, given: argparse.Namespace, count: int, seed: int, number: int, arm: str) -> None:
+def one(data: Data, given: argparse.Namespace, count: int, seed: int, number: int, arm: str, weight: float) -> None:
     """Do one run, unless its lines are there, and add them."""
-    key = (given.experiment, given.dataset, given.backbone, number, count, arm, seed)
+    weight = ARMS[arm].get("entropy_weight", weight)
+    key = (given.experiment, given.dataset, given.backbone, given.side, number, count, arm, weight, seed)
     if key in _known(given.results):
         return
     began = time.monotonic()
-    epochs = max(1, round(given.steps * given.batch / (count * len(data.collection.class_names))))
+    held = count // 5 if given.validate else 0
+    shown = count - held
+    epochs = max(1, round(given.steps * given.batch / (shown * len(data.collection.class_names))))
     settings = TrainSettings(
         **{
             "backbone": backbones.identify(given.backbone, {}),
@@ -225,20 +242,20 @@ def one(data: Data, given: argparse.Namespace, count: int, seed: int, number: in
             "epochs": epochs,
             "batch": given.batch,
             "seed": seed,
-            "entropy_weight": given.weight,
+            "entropy_weight": weight,
             **ARMS[arm],
         }
     )
-    fakes = fakes_of(data, count, given.gan_steps) if settings.wants_fakes and arm not in "AI" else None
-    network, seen = run(data, settings, fakes, count, given.side)
+    fakes = fakes_of(data, shown, given.gan_steps) if settings.wants_fakes else None
+    network, seen = run(data, settings, fakes, shown, given.side)
     weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
     digests = {
-        "training": images.content_digest(data.part(data.rows(QUERIES, QUERIES + count))),
+        "training": images.content_digest(data.part(data.rows(QUERIES, QUERIES + shown))),
         "fakes": fakes.record["sha256"] if fakes else None,
         "weights": hashlib.sha256(weights).hexdigest(),
     }
     with given.results.open("a") as stream:
-        for protocol, found in figures(data, network, seen, count, seed).items():
+        for protocol, found in figures(data, network, seen, shown, seed, held).items():
             record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
             record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
             stream.write(json.dumps(record) + "\n")

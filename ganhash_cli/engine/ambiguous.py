@@ -7,10 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_cli.errors import UsageError
+
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.bool_]
 
 MIXED = (0.25, 0.75)  # the share of the first image in a mixture: neither is alone
+MISSES = 1000  # draws without a dissimilar image, one after the other, that show that there are next to none
 
 
 def real(images: Pixels, labels: Labels, count: int, rng: np.random.Generator) -> Pixels:
@@ -45,17 +48,22 @@ def cutmix(images: Pixels, labels: Labels, count: int, rng: np.random.Generator)
 def pairs(labels: Labels, count: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw the rows of `count` pairs that share no label; without labels, of two different images.
 
-    `labels` is (N, classes), two of the N at least being dissimilar. An image that is similar to all is not drawn.
+    `labels` is (N, classes). An image that is similar to all is not drawn; `UsageError` where hardly any is left.
     """
     first, second = np.empty((2, count), np.int64)
-    drawn = 0
+    drawn = missed = 0
     while drawn < count:
         row = int(rng.integers(0, len(labels)))
         alike = labels[:, labels[row]].any(1) if labels.shape[1] else np.arange(len(labels)) == row
         others = np.flatnonzero(~alike)
         if len(others):
             first[drawn], second[drawn] = row, rng.choice(others)
-            drawn += 1
+            drawn, missed = drawn + 1, 0
+        elif (missed := missed + 1) == MISSES:
+            raise UsageError(
+                "the images share labels with all others, so that no two dissimilar ones can be mixed",
+                hint="--entropy-on noise and --entropy-on real need no such pairs",
+            )
     return first, second
 
 

@@ -74,7 +74,7 @@ class TrainSettings:
     @property
     def wants_fakes(self) -> bool:
         """Whether a pool of fakes would be used if there is one."""
-        for_entropy = self.entropy_on == FAKES and self.fakes_as != "labels"
+        for_entropy = self.entropy_weight > 0 and self.entropy_on == FAKES and self.fakes_as != "labels"
         return self.loss != UNLABELLED and (for_entropy or self.fakes_as != "entropy")
 
     @property

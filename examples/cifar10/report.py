@@ -1,0 +1,244 @@
+"""What results.jsonl shows: `python report.py` prints its tables as Markdown and draws its plots to docs/images/.
+
+Differences are paired: an arm and the arm without anything added, with the same seed, images and number of steps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+IMAGES = HERE.parents[1] / "docs" / "images"
+RESULTS = HERE / "results.jsonl"
+
+# Student's t at 97.5 %, by degrees of freedom.
+T = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+MEANING = {
+    "A": "nothing",
+    "B": "entropy on real images",
+    "C": "entropy on noise",
+    "D": "entropy on mixtures",
+    "E": "entropy on fakes",
+    "F": "random codes on fakes",
+    "G": "fakes as labelled images",
+    "H": "fakes both ways, by their scores",
+    "I": "smoothed labels",
+}
+Line = dict[str, Any]
+REGIME = ("dataset", "backbone", "side", "bits", "images_per_class")
+
+
+def read(path: Path = RESULTS) -> list[Line]:
+    """Return the lines of a results file; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def interval(values: list[float]) -> tuple[float, float]:
+    """Return the mean and half the width of its 95 % interval, which is endless for one value.
+
+    >>> [round(x, 3) for x in interval([1.0, 2.0, 3.0])]
+    [2.0, 2.484]
+    """
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return mean, math.inf
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return mean, T[len(values) - 1] * deviation / math.sqrt(len(values))
+
+
+def paired(lines: Iterable[Line], arm: str, other: str, figure: str = "map") -> list[float]:
+    """Return arm - other of a figure for each seed that both have; the lines are of one regime, protocol and weight."""
+    by_seed: dict[str, dict[int, float]] = {arm: {}, other: {}}
+    for line in lines:
+        if line["arm"] in by_seed:
+            by_seed[line["arm"]][line["seed"]] = line[figure]
+    return [value - by_seed[other][seed] for seed, value in by_seed[arm].items() if seed in by_seed[other]]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
+
+
+def groups(lines: Iterable[Line], *keys: str) -> dict[tuple[Any, ...], list[Line]]:
+    """Return the lines by the values of `keys`, in the order of these values."""
+    found: dict[tuple[Any, ...], list[Line]] = {}
+    for line in lines:
+        found.setdefault(tuple(line[key] for key in keys), []).append(line)
+    return dict(sorted(found.items()))
+
+
+def signed(values: list[float]) -> str:
+    """Show the mean of differences in points with its interval, bold where that excludes 0."""
+    if not values:
+        return ""
+    mean, half = (100 * value for value in interval(values))
+    if math.isinf(half):
+        return f"{mean:+.1f}"
+    shown = f"{mean:+.1f} ± {half:.1f}"
+    return f"**{shown}**" if abs(mean) > half else shown
+
+
+def arms(lines: list[Line]) -> str:
+    """Return for each regime a table of its arms: retrieval, the difference to A, over-fitting, and who is unsure."""
+    parts = []
+    for regime, members in groups(lines, *REGIME).items():
+        dataset, backbone, side, bits, count = regime
+        rows = []
+        for arm, runs in groups(members, "arm").items():
+            of = groups(runs, "protocol")
+            p1, prime = of[("P1",)], of[("P1'",)]
+            every = [line for line in members if line["protocol"] == "P1"]
+            every_prime = [line for line in members if line["protocol"] == "P1'"]
+            rows.append(
+                [
+                    f"{arm[0]} {MEANING[arm[0]]}",
+                    _mean(p1, "map"),
+                    signed(paired(every, arm[0], "A")) if arm != ("A",) else "",
+                    _mean(prime, "map"),
+                    signed(paired(every_prime, arm[0], "A")) if arm != ("A",) else "",
+                    f"{100 * interval([line['map_train'] - line['map'] for line in p1])[0]:.1f}",
+                    _mean(p1, "entropy_query"),
+                    _mean(p1, "entropy_fakes"),
+                    _mean(p1, "entropy_mixtures"),
+                    str(len(p1)),
+                ]
+            )
+        head = ["added to the loss", "P1", "less A, points", "P1'", "less A, points", "gap to training, points"]
+        head += ["entropy: queries", "fakes", "mixtures", "seeds"]
+        title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels, {bits} bits**"
+        parts.append(f"{title}\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
+def _mean(lines: list[Line], figure: str) -> str:
+    values = [line[figure] for line in lines if figure in line]
+    return f"{math.fsum(values) / len(values):.3f}" if values else ""
+
+
+def rivals(lines: list[Line]) -> str:
+    """Return for each regime whether fakes beat what could explain their gain away."""
+    head = ["regime", *(f"H less {arm}, points" for arm in "ABCDEI")]
+    rows = []
+    for (dataset, backbone, side, bits, count), members in groups(lines, *REGIME).items():
+        queries = [line for line in members if line["protocol"] == "P1"]
+        if any(line["arm"] == "H" for line in queries):
+            name = f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits"
+            rows.append([name, *(signed(paired(queries, "H", arm)) for arm in "ABCDEI")])
+    return table(head, rows)
+
+
+def weights(lines: list[Line]) -> str:
+    """Return the sweep of the entropy weight on held-out training images."""
+    rows = []
+    bare = [line for line in lines if not line["weight"]]
+    for (arm, weight), members in groups(lines, "arm", "weight").items():
+        renamed = [line | {"arm": "A"} for line in bare]
+        against = signed(paired([*members, *renamed], arm, "A")) if weight else ""
+        name = MEANING[arm] if weight else "none"
+        rows.append([name, f"{weight:g}", _mean(members, "map"), against, str(len(members))])
+    return table(["maximum entropy on", "weight", "validation mAP@all", "less weight 0, points", "seeds"], rows)
+
+
+def plot_arms(lines: list[Line], path: Path) -> None:
+    """Draw the paired differences to arm A with their intervals, one panel for each number of images."""
+    from matplotlib.figure import Figure
+
+    queries = [line for line in lines if line["protocol"] == "P1"]
+    panels = groups(queries, "images_per_class")
+    figure = Figure(figsize=(3.4 * len(panels) + 1.6, 3.6), dpi=130, layout="constrained")
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    names = [arm for arm in MEANING if arm != "A" and any(line["arm"] == arm for line in queries)]
+    for axes, ((count,), members) in zip(grid, panels.items(), strict=True):
+        for row, arm in enumerate(names):
+            differences = paired(members, arm, "A")
+            if not differences:
+                continue
+            mean, half = (100 * value for value in interval(differences))
+            colour = "#1b6ca8" if arm in "EFGH" else "#6b7280"
+            axes.plot([100 * d for d in differences], [row] * len(differences), "o", ms=3, color=colour, alpha=0.35)
+            axes.errorbar(mean, row, xerr=None if math.isinf(half) else half, fmt="D", ms=5, color=colour, capsize=3)
+        axes.axvline(0, color="#1c1f24", linewidth=1)
+        axes.set_title(f"{count} images a class", fontsize=10, loc="left")
+        axes.set_xlabel("mAP@all less arm A, points")
+        axes.grid(axis="x", color="#e5e7eb")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[0].set_yticks(range(len(names)), [f"{arm}  {MEANING[arm]}" for arm in names], fontsize=9)
+    grid[0].invert_yaxis()
+    _save(figure, path)
+
+
+def plot_weights(lines: list[Line], path: Path) -> None:
+    """Draw validation mAP over the entropy weight, 0 among them, every seed and the mean."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.2, 3.8), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    given = sorted({line["weight"] for line in lines})
+    place = {weight: number for number, weight in enumerate(given)}
+    bare = [line for line in lines if not line["weight"]]
+    colours = {"E": "#1b6ca8", "D": "#b45309", "H": "#15803d"}
+    for (arm,), members in groups([line for line in lines if line["weight"]], "arm").items():
+        runs = [*bare, *members]
+        colour = colours.get(arm, "#6b7280")
+        axes.plot(
+            [place[line["weight"]] for line in runs],
+            [line["map"] for line in runs],
+            "o",
+            ms=3,
+            color=colour,
+            alpha=0.35,
+        )
+        means = [
+            (place[weight[0]], interval([line["map"] for line in some])[0])
+            for weight, some in groups(runs, "weight").items()
+        ]
+        axes.plot(*zip(*means, strict=True), "-", color=colour, label=MEANING[arm])
+    axes.set_xticks(range(len(given)), [f"{weight:g}" for weight in given])
+    axes.set(xlabel="entropy weight", ylabel="validation mAP@all")
+    axes.grid(color="#e5e7eb")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    # Without the library's version in the file, the same figures give the same bytes.
+    figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def of(lines: list[Line], experiment: str) -> list[Line]:
+    """Return the lines of one experiment."""
+    return [line for line in lines if line["experiment"] == experiment]
+
+
+def tables(lines: list[Line]) -> dict[str, str]:
+    """Return every table of docs/results.md that comes from these lines, by its name."""
+    made: dict[str, tuple[str, Callable[[list[Line]], str]]] = {
+        "arms": ("main", arms),
+        "rivals": ("main", rivals),
+        "weights": ("lambda", weights),
+    }
+    return {name: build(of(lines, experiment)) for name, (experiment, build) in made.items() if of(lines, experiment)}
+
+
+def draw(lines: list[Line], folder: Path) -> None:
+    """Draw every plot that these lines have figures for."""
+    scratch = [line for line in of(lines, "main") if line["backbone"] == "smallconv" and line["bits"] == 48]
+    if scratch:
+        plot_arms(scratch, folder / "arms.png")
+    if sweep := of(lines, "lambda"):
+        plot_weights(sweep, folder / "weights.png")
+
+
+if __name__ == "__main__":
+    known = read()
+    draw(known, IMAGES)
+    for name, text in tables(known).items():
+        print(f"<!-- {name} -->\n{text}\n")

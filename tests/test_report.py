@@ -1,0 +1,89 @@
+"""The report of the experiment: paired differences, their intervals, and every figure from a line of the results."""
+
+import itertools
+import math
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPORT = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "cifar10" / "report.py"))
+GAIN = {"A": 0.0, "D": 0.01, "H": 0.03}
+
+
+def line(arm: str, seed: int, **changes: Any) -> dict[str, Any]:
+    """A line of a run whose mAP is 0.5, a little more with every seed, and what its arm gains."""
+    wobble = 0.002 if arm == "H" and seed == 1 else 0.0
+    known = {"experiment": "main", "dataset": "cifar10", "backbone": "smallconv", "side": 32, "bits": 48}
+    known |= {"images_per_class": 50, "weight": 0.0 if arm == "A" else 0.1, "protocol": "P1", "arm": arm, "seed": seed}
+    known |= {"map": 0.5 + seed / 10 + GAIN[arm] + wobble, "map_train": 0.9, "entropy_query": 0.2}
+    return known | {"entropy_mixtures": 0.4} | changes
+
+
+@pytest.fixture
+def lines() -> list[dict[str, Any]]:
+    runs = itertools.product("ADH", range(3), ("P1", "P1'"), (50, 100))
+    return [line(arm, seed, protocol=p, images_per_class=count) for arm, seed, p, count in runs]
+
+
+def test_an_interval_is_that_of_students_t() -> None:
+    rng = np.random.default_rng(0)
+    draws = rng.normal(3.0, 2.0, (4000, 5))
+    covered = [abs(mean - 3.0) <= half for mean, half in map(REPORT["interval"], draws.tolist())]
+    assert 0.94 < np.mean(covered) < 0.96
+    assert REPORT["interval"]([4.0]) == (4.0, math.inf)
+
+
+def test_differences_are_between_runs_of_the_same_seed(lines: list[dict[str, Any]]) -> None:
+    mixed = list(reversed([each for each in lines if each["protocol"] == "P1" and each["images_per_class"] == 50]))
+    found = sorted(REPORT["paired"](mixed, "H", "A"))
+    assert found == pytest.approx([0.03, 0.03, 0.032])
+    alone = [each for each in mixed if each["arm"] == "H" or each["seed"] == 2]
+    assert REPORT["paired"](alone, "H", "A") == pytest.approx([0.03])
+
+
+def test_tables_show_each_regime_its_arms_and_whether_fakes_beat_their_rivals(lines: list[dict[str, Any]]) -> None:
+    made = REPORT["tables"](lines)
+    assert list(made) == ["arms", "rivals"]
+    assert made["arms"].count("**cifar10, ") == 2
+    assert made["arms"].index("50 images") < made["arms"].index("100 images")
+    assert (
+        "| H fakes both ways, by their scores | 0.631 | **+3.1 ± 0.3** | 0.631 | **+3.1 ± 0.3** | 26.9 |"
+        in made["arms"]
+    )
+    assert "| A nothing | 0.600 |  | 0.600 |  | 30.0 | 0.200 |  | 0.400 | 3 |" in made["arms"]
+    row = "| cifar10, 50 a class, `smallconv` at 32, 48 bits | **+3.1 ± 0.3** |  |  | **+2.1 ± 0.3** |  |  |"
+    assert row in made["rivals"]
+
+
+def test_a_difference_that_may_be_nothing_is_not_bold() -> None:
+    assert REPORT["signed"]([0.01, -0.02, 0.03]) == "+0.7 ± 6.3"
+    assert REPORT["signed"]([0.02]) == "+2.0"
+    assert REPORT["signed"]([]) == ""
+
+
+def test_the_sweep_of_weights_has_weight_0_once_and_compares_with_it() -> None:
+    sweep = [line("A", seed, experiment="lambda", protocol="validation") for seed in range(3)]
+    for weight, gain in ((0.1, 0.01), (1.0, -0.1)):
+        for seed in range(3):
+            value = 0.5 + seed / 10 + gain
+            sweep.append(line("D", seed, experiment="lambda", protocol="validation", weight=weight, map=value))
+    rows = REPORT["tables"](sweep)["weights"].splitlines()[2:]
+    assert rows == [
+        "| none | 0 | 0.600 |  | 3 |",
+        "| entropy on mixtures | 0.1 | 0.610 | **+1.0 ± 0.0** | 3 |",
+        "| entropy on mixtures | 1 | 0.500 | **-10.0 ± 0.0** | 3 |",
+    ]
+
+
+def test_plots_are_drawn_and_equal_for_equal_lines(lines: list[dict[str, Any]], tmp_path: Path) -> None:
+    sweep = [line("A", 0, experiment="lambda"), line("D", 0, experiment="lambda", weight=1.0)]
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        REPORT["draw"](lines + sweep, tmp_path / name)
+    for plot in ("arms.png", "weights.png"):
+        assert np.asarray(Image.open(tmp_path / "first" / plot)).std() > 0
+        assert (tmp_path / "first" / plot).read_bytes() == (tmp_path / "second" / plot).read_bytes()

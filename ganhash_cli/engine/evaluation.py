@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ganhash_cli.engine import bit_statistics, bits, histograms, metrics, overlap, queries
+from ganhash_cli.engine import bit_statistics, distinct, histograms, metrics, overlap, queries
 from ganhash_cli.engine.bit_statistics import BitStatistics
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
@@ -128,7 +128,7 @@ def measure(found: Queries, stored: StoredCodes, known: Overlap, *, k: int, r: i
         k=k,
         precision_at_k=metrics.mean(metrics.precision_at(counted, k)),
         curve=metrics.curve(counted),
-        distinct=bits.distinct(stored.codes),
+        distinct=len(distinct.group(stored.codes)),
         statistics=bit_statistics.of(stored.codes, stored.header.bits),
         overlap=known,
         skipped=found.skipped,

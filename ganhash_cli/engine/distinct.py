@@ -25,6 +25,22 @@ class Distinct:
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """How many rows hold each code, (U,)."""
+        return self.ends - self.starts
+
+    def of_rows(self) -> NDArray[np.int64]:
+        """Return the number of the code that each row holds, (N,).
+
+        >>> group(np.array([[0, 0, 0, 3], [0, 0, 0, 1], [0, 0, 0, 3]], np.uint8)).of_rows().tolist()
+        [0, 1, 0]
+        """
+        as_they_lie = np.argsort(self.starts)
+        numbers = np.empty(len(self.rows), np.int64)
+        numbers[self.rows] = np.repeat(as_they_lie, self.sizes[as_they_lie])
+        return numbers
+
 
 def group(codes: Codes) -> Distinct:
     """Group the rows of (N, W) packed codes by code; takes about 0.1 s and 24 MB a million codes of 64 bits.

@@ -20,7 +20,7 @@ ORDER = [
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "runtime", "exporter"),
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
-    *("draft", "segments", "encoder", "index", "queries", "results", "sheet", "strips", "graphics"),
+    *("draft", "segments", "encoder", "index", "queries", "results", "sheet", "page", "strips", "graphics"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
 ]
 

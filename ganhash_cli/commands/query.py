@@ -35,6 +35,10 @@ def query(
     nul: Annotated[bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the codes with their checksums first.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a PNG.", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a gallery, one HTML page.", show_default=False)] = None,
+    open: Annotated[
+        bool, typer.Option("--open", help="Open the gallery, the contact sheet, or else the best hit, in its viewer.")
+    ] = False,
     preview: Annotated[
         Preview,
         typer.Option(help="Pictures on a terminal; auto takes the best it is known to show. A pipe never gets any."),
@@ -47,7 +51,7 @@ def query(
     from ganhash_cli.engine.codes import open_codes
     from ganhash_cli.engine.runtime import open_runtime
 
-    views.require_suffixes(sheet)
+    views.require_suffixes(sheet, html)
     with open_codes(codes) as stored:
         bundle = Bundle.open(model)
         queries.require_match(bundle, stored)
@@ -60,7 +64,9 @@ def query(
         started = time.perf_counter()
         answers = results.answer(stored, found, k, max_distance)
         milliseconds = 1000 * (time.perf_counter() - started)
-    views.write(answers, sheet)  # before anything is printed: a reader that goes, as `| head` does, ends the printing
+    views.write(
+        answers, sheet, html
+    )  # before anything is printed: a reader that goes, as `| head` does, ends the printing
     if json:
         for record in (record for answer in answers for record in answer.records()):
             console.emit(record)
@@ -76,6 +82,8 @@ def query(
         raise NothingFound(
             f"no image within {max_distance} of {bundle.bits} bits", hint="allow more with --max-distance"
         )
+    if open:
+        views.open_best(answers, sheet, html)
     if found.skipped:
         raise typer.Exit(3)
 

@@ -85,3 +85,22 @@ def sixel_picture(shown: str) -> NDArray[np.uint8]:
                     pixels[y + bit, x : x + wide] = (*colours[colour], 255)
             x += wide
     return pixels[:height]
+
+
+def cursor_rows(text: str) -> tuple[int, int]:
+    """Follow the cursor through what draws one picture; return the row it is drawn in, and where the cursor ends."""
+    row, saved, drawn = 0, 500, 0
+    for picture, count, way, newline, keep in re.findall(
+        r"(\x1b[_P].*?\x1b\\)|\x1b\[(\d+)([AB])|(\n)|\x1b([78])", text, re.DOTALL
+    ):
+        if picture:
+            drawn, row = row, row + 1000  # wherever the terminal leaves it
+        elif way:
+            row += int(count) * (1 if way == "B" else -1)
+        elif newline:
+            row += 1
+        elif keep == "7":
+            saved = row
+        else:
+            row = saved
+    return drawn, row

@@ -16,7 +16,7 @@ from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.results import Answer, Hit
 from linear_hash import LinearHash, write_bundle
 from pictures import paint_classes
-from terminals import in_terminal, kitty_pictures, plain, sixel_picture
+from terminals import cursor_rows, in_terminal, kitty_pictures, plain, sixel_picture
 from test_encode_command import Printed, run
 
 FIRST = "folder/blue/00.png"
@@ -84,12 +84,13 @@ def test_a_terminal_without_24_bits_gets_the_colours_it_has() -> None:
 
 
 def test_kitty_gets_pngs_of_the_query_and_its_hits() -> None:
-    _, shown = in_terminal("query", FIRST, "-k", "2", pixels=800, environ={"TERM": "xterm-kitty"})
+    _, shown = in_terminal("query", FIRST, "-k", "2", pixels=720, environ={"TERM": "xterm-kitty"})
     [(keys, image)] = kitty_pictures(shown)
-    assert (keys["a"], keys["f"], keys["q"], keys["c"], keys["r"]) == ("T", "100", "2", "58", "9")
-    assert image.size == (580, 180)
+    given = {"a": "T", "f": "100", "q": "2", "C": "1", "c": "58", "r": "9"}
+    assert {name: value for name, value in keys.items() if name != "m"} == given
+    assert image.size == (58 * 9, 9 * 20), "a cell of this terminal is 9 by 20 pixels"
     assert BLOCK not in shown
-    corner = image.convert("RGBA").getpixel((190, 80))
+    corner = image.convert("RGBA").getpixel((18 * 9 + 5, 80))
     assert corner == (0, 0, 0, 0), "between two pictures the terminal's own background shows"
 
 
@@ -200,6 +201,19 @@ def test_a_tile_is_square_and_fills_whole_cells(cell: tuple[int, int]) -> None:
     assert 0 <= strip.rows * cell[1] - side < cell[1]
     assert strip.pixels[:side, :side, 3].all()
     assert not strip.pixels[side:, :, 3].any()
+
+
+@pytest.mark.parametrize(
+    "text", [graphics.kitty(np.zeros((80, 40, 4), np.uint8), 5, 4), graphics.sixel(np.zeros((80, 40, 4), np.uint8), 5)]
+)
+def test_a_picture_is_drawn_above_the_line_the_cursor_goes_on_in(text: str) -> None:
+    assert cursor_rows(text + "\n") == (0, 5)
+
+
+def test_a_label_may_not_act_on_the_terminal() -> None:
+    Image.new("RGB", (8, 8)).save("a", "PNG")
+    [strip] = strips.arrange([Answer(b"a", ("\x1b[2m",), (Hit(1, 0, 8, b"a", ("\x1b[3m",), 0),), 1, 1)], 80, (1, 2))
+    assert [caption.second for caption in strip.captions] == [r"\x1b[2m", r"\x1b[3m"]
 
 
 def test_sixels_say_what_the_pixels_are() -> None:

@@ -11,7 +11,8 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "files", "seeds", "limits", "bits", "devices", "decoding", "images", "protocols", "sample")
+    *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "asymmetric"),
+    *("devices", "decoding", "images", "protocols", "sample"),
 ]
 ORDER = [
     *FOUNDATIONS,

@@ -56,6 +56,18 @@ def test_the_distances_never_fall(capsys: Printed) -> None:
     assert (len(keys), keys) == (36, sorted(keys))
 
 
+def test_reranked_neighbours_come_by_their_asymmetric_distance(capsys: Printed) -> None:
+    _, out, _ = run(capsys, "query", FIRST, "-k", "9", "--json", "--rerank")
+    records = [json.loads(line) for line in out.splitlines()]
+    keys = [(record["asymmetric"], record["id"]) for record in records]
+    assert (len(keys), keys) == (9, sorted(keys))
+    _, out, _ = run(capsys, "query", FIRST, "-k", "9", "--rerank")
+    shown = [line.split("\t") for line in out.splitlines()]
+    assert [row[1:3] for row in shown] == [
+        [f"{record['distance']}/{BITS}", f"{record['asymmetric']:.2f}"] for record in records
+    ]
+
+
 def test_json_has_one_record_a_hit(capsys: Printed) -> None:
     code, out, _ = run(capsys, "query", FIRST, "-k", "1", "--json")
     with codes.open_codes(Path("codes.h5")) as stored:

@@ -31,6 +31,9 @@ def query(
         int | None,
         typer.Option(min=0, help="Show none that differs in more bits.", show_default=False),
     ] = None,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Order the nearest anew: bits count by the query's sureness.")
+    ] = False,
     files: Annotated[bool, typer.Option("-f", "--files", help="Print file names only.")] = False,
     nul: Annotated[bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the codes with their checksums first.")] = False,
@@ -62,11 +65,10 @@ def query(
         collection = _collection(images, nul)
         found = console.follow(queries.hash_queries(open_runtime(bundle), collection, bundle.side))
         started = time.perf_counter()
-        answers = results.answer(stored, found, k, max_distance)
+        answers = results.answer(stored, found, k, max_distance, rerank=rerank)
         milliseconds = 1000 * (time.perf_counter() - started)
-    views.write(
-        answers, sheet, html
-    )  # before anything is printed: a reader that goes, as `| head` does, ends the printing
+    # Before anything is printed: a reader that goes, as `| head` does, ends the printing.
+    views.write(answers, sheet, html)
     if json:
         for record in (record for answer in answers for record in answer.records()):
             console.emit(record)
@@ -100,19 +102,20 @@ def _collection(images: list[str], nul: bool) -> "Collection":
 
 def _print_table(answers: "list[Answer]") -> None:
     """Print one row a hit; with several queries, the query stands in front."""
-    several = len(answers) > 1
+    several, reranked = len(answers) > 1, any(hit.asymmetric is not None for answer in answers for hit in answer.hits)
     hits = [(answer, hit) for answer in answers for hit in answer.hits]
     rows = [
         [
             *([console.safe(answer.query)] if several else []),
             str(hit.rank),
             f"{hit.distance}/{hit.bits}",
+            *([f"{hit.asymmetric:.2f}"] if reranked else []),
             console.safe(hit.label),
             console.safe(hit.path),
         ]
         for answer, hit in hits
     ]
-    columns = [*(["query"] if several else []), "#", "distance", "label", "path"]
+    columns = [*(["query"] if several else []), "#", "distance", *(["weighed"] if reranked else []), "label", "path"]
     console.table(columns, rows, links=[f"file://{quote(os.path.abspath(hit.path))}" for _, hit in hits])
 
 
@@ -130,6 +133,7 @@ def _note_ties(answers: "list[Answer]") -> None:
     cut = [answer for answer in answers if answer.cut]
     if len(answers) == 1 and cut:
         last = cut[0].hits[-1]
-        console.note(f"the last distance, {last.distance}/{last.bits}, is shared by {cut[0].ties:,} images")
+        place = "the last distance," if last.asymmetric is None else "the last place, at distance"
+        console.note(f"{place} {last.distance}/{last.bits}, is shared by {cut[0].ties:,} images")
     elif cut:
         console.note(f"{len(cut):,} of {len(answers):,} queries end among images at the same distance")

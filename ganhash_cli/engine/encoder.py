@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes, decoding, files, images
+from ganhash_cli.engine import codes, decoding, distinct, files, images
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, path_record
 from ganhash_cli.engine.decoding import Undecodable
@@ -100,7 +100,7 @@ def encode(
         encoded=len(rows.paths) - kept,
         kept=kept,
         dropped=sum(not draft.knows(path) for path in before),
-        distinct=bits.distinct(rows.codes),
+        distinct=len(distinct.group(rows.codes)),
         seconds=time.monotonic() - started,
         skipped=tuple(refused),
     )

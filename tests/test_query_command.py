@@ -295,10 +295,13 @@ def test_many_queries_take_one_model(capsys: Printed, monkeypatch: pytest.Monkey
     assert (len(out.splitlines()), len(opened)) == (36, 1)
 
 
-@pytest.mark.parametrize("options", [[], ["--sheet", "out.png"], ["--html", "out.html"], ["--json"]])
+@pytest.mark.parametrize(
+    "options",
+    [["--preview", "blocks"], ["--preview", "sixel"], ["--sheet", "out.png"], ["--html", "out.html"], ["--json"]],
+)
 def test_a_query_loads_neither_torch_nor_any_other_large_package(options: list[str]) -> None:
     program = (
-        "import sys\nfrom ganhash_cli.app import main\n"
+        "import sys\nsys.stdout.isatty = lambda: True\nfrom ganhash_cli.app import main\n"
         f"try: main(['query', {FIRST!r}, *{options!r}])\nexcept SystemExit as end: assert not end.code\n"
         "large = {'torch', 'torchvision', 'timm', 'faiss', 'matplotlib', 'onnx', 'scipy'}\n"
         "print(sorted(large & set(sys.modules)))"

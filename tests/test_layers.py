@@ -11,18 +11,8 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    "progress",
-    "files",
-    "seeds",
-    "limits",
-    "bits",
-    "distinct",
-    "asymmetric",
-    "devices",
-    "decoding",
-    "images",
-    "protocols",
-    "sample",
+    *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "asymmetric"),
+    *("devices", "decoding", "images", "protocols", "sample"),
 ]
 ORDER = [
     *FOUNDATIONS,
@@ -31,7 +21,7 @@ ORDER = [
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "runtime", "exporter"),
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
-    *("draft", "segments", "encoder", "index", "queries", "results", "sheet"),
+    *("draft", "segments", "encoder", "index", "queries", "results", "sheet", "page", "strips", "graphics"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
 ]
 

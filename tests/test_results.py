@@ -198,8 +198,8 @@ def colours(image: Image.Image, column: int) -> tuple[str, str]:
 
 def test_a_sheet_frames_right_and_wrong_and_leaves_a_place_for_what_is_gone(drawn_answers: list[Answer]) -> None:
     image = sheet.draw(drawn_answers)
-    assert colours(image, 0) == (sheet._RIGHT, "#ff0000")
-    assert colours(image, 1) == (sheet._WRONG, "#0000ff")
+    assert colours(image, 0) == (sheet.RIGHT, "#ff0000")
+    assert colours(image, 1) == (sheet.WRONG, "#0000ff")
     assert colours(image, 2) == (sheet._PAPER, sheet._EMPTY)
 
 

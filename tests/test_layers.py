@@ -18,7 +18,7 @@ ORDER = [
     *FOUNDATIONS,
     *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
     *("adversarial", "boundary", "generator", "gan", "pool"),
-    *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "runtime", "exporter"),
+    *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
     *("draft", "segments", "encoder", "index", "queries", "results", "sheet", "page", "strips", "graphics"),

@@ -52,7 +52,7 @@ def evaluate(
             bundle,
             stored,
             images.collect(queries),
-            open_runtime(bundle),
+            open_runtime(bundle, numeric=stored.header.numeric),
             k=k,
             r=r,
             rerank=rerank,

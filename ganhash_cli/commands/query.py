@@ -63,7 +63,9 @@ def query(
         if not len(stored):
             raise NothingFound(f"{codes} holds no images", hint="encode a folder that has some")
         collection = _collection(images, nul)
-        found = console.follow(queries.hash_queries(open_runtime(bundle), collection, bundle.side))
+        found = console.follow(
+            queries.hash_queries(open_runtime(bundle, numeric=stored.header.numeric), collection, bundle.side)
+        )
         started = time.perf_counter()
         answers = results.answer(stored, found, k, max_distance, rerank=rerank)
         milliseconds = 1000 * (time.perf_counter() - started)

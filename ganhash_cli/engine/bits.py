@@ -4,6 +4,8 @@ A logit z >= 0 is a 1, anything else a 0 (`torch.sign` would give a third value 
 significant first and padded with zeros to a width in bytes that search is fast at; padding changes no distance.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,8 @@ BIT_ORDER = "msb-first"
 MAX_BITS = 1024
 
 Codes = NDArray[np.uint8]
+Numeric = Literal["float32", "bfloat16"]
+"""The arithmetic that logits are computed in. Codes of the two differ in bits near zero and are not to be compared."""
 
 
 def width(bits: int) -> int:

@@ -24,12 +24,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import ambiguous, backbones, bits, devices, fitting, images, metrics, pool, sampling
+from ganhash_cli.engine import (
+    ambiguous,
+    backbones,
+    bits,
+    devices,
+    exporter,
+    fitting,
+    images,
+    metrics,
+    pool,
+    runtime,
+    sampling,
+)
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.histograms import of_tables
 from ganhash_cli.engine.images import Collection
-from ganhash_cli.engine.model import HashNet, logits_of
+from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.protocols import QUERIES, TRAINING, shuffled
 from ganhash_cli.engine.sampling import TrainingData
@@ -134,8 +146,15 @@ def run(
     return network, seen
 
 
+def as_encoded(network: HashNet, side: int, work: Path) -> runtime.Runtime:
+    """Return the network as `ganhash encode` runs it: in float32, by ONNX Runtime."""
+    file = work / "run" / "hasher.onnx"
+    exporter.write_onnx(network.eval(), side, file)
+    return runtime.of_onnx(file.read_bytes(), network.head.out_features, side)
+
+
 def figures(
-    data: Data, network: HashNet, seen: TrainingData, count: int, seed: int, held: int
+    data: Data, network: runtime.Runtime, seen: TrainingData, count: int, seed: int, held: int
 ) -> dict[str, dict[str, float]]:
     """Return for each protocol the retrieval figures and what the network is sure of.
 
@@ -146,7 +165,7 @@ def figures(
         places["query"] = data.rows(QUERIES + count, QUERIES + count + held)
     else:
         places["database"] = data.rows(QUERIES + TRAINING, None)
-    logits = {name: logits_of(network, data.pixels[rows], CPU) for name, rows in places.items()}
+    logits = {name: network.logits(data.pixels[rows]) for name, rows in places.items()}
     tables = {name: data.table(rows) for name, rows in places.items()}
     codes = {name: bits.pack(values) for name, values in logits.items()}
 
@@ -165,11 +184,11 @@ def figures(
 
     sure = {f"entropy_{name}": _entropy(logits[name]) for name in places}
     if seen.fakes is not None and len(seen.fakes.ambiguous):
-        sure["entropy_fakes"] = _entropy(logits_of(network, seen.fakes.ambiguous[:1000], CPU))
+        sure["entropy_fakes"] = _entropy(network.logits(seen.fakes.ambiguous[:1000]))
     rng = np.random.default_rng(derive(seed, "mixtures"))
     mixtures = ambiguous.mixup(seen.training, seen.labels, 500, rng)
     sure |= {
-        "entropy_mixtures": _entropy(logits_of(network, mixtures, CPU)),
+        "entropy_mixtures": _entropy(network.logits(mixtures)),
         "mean_logit": float(np.abs(logits["query"]).mean()),
     }
     train = retrieve("train", "train")
@@ -206,8 +225,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--bits", type=int, nargs="+", default=[48])
     parser.add_argument("--images", type=int, nargs="+", default=[500, 100, 50])
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--augment", default="crop")
     parser.add_argument("--weights", type=float, nargs="+", default=[WEIGHT])
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--gan-steps", type=int, default=4000)
@@ -242,6 +263,9 @@ def one(data: Data, given: argparse.Namespace, count: int, seed: int, number: in
             "epochs": epochs,
             "batch": given.batch,
             "seed": seed,
+            "augment": given.augment,
+            "learning_rate": given.learning_rate,
+            "precision": "bfloat16",
             "entropy_weight": weight,
             **ARMS[arm],
         }
@@ -254,8 +278,9 @@ def one(data: Data, given: argparse.Namespace, count: int, seed: int, number: in
         "fakes": fakes.record["sha256"] if fakes else None,
         "weights": hashlib.sha256(weights).hexdigest(),
     }
+    encoder = as_encoded(network, given.side, data.work)
     with given.results.open("a") as stream:
-        for protocol, found in figures(data, network, seen, shown, seed, held).items():
+        for protocol, found in figures(data, encoder, seen, shown, seed, held).items():
             record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
             record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
             stream.write(json.dumps(record) + "\n")

@@ -16,8 +16,8 @@ run() {
 run python "$here/split.py" cifar10-p1 "$images"
 run python "$here/split.py" cifar10-p1prime "$images"
 run ganhash generate "$images/cifar10-p1-train.csv" --steps 4000 --flips
-run ganhash train "$images/cifar10-p1-train.csv" -B frozen=3 --size 160 --loss csq --epochs 14 \
-  --entropy-weight 0.1 --fakes-per-real 0.25
+run ganhash train "$images/cifar10-p1-train.csv" --size 192 --loss orthohash --augment trivial --epochs 20 \
+  --validation 0.05 --entropy-weight 0.1 --fakes-per-real 0.125
 # P1' has the training images in the database too: taking them out again for P1 encodes nothing anew.
 for protocol in cifar10-p1prime cifar10-p1; do
   run ganhash encode "$images/$protocol-database.csv"

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ganhash_cli import __version__, console, workspace
-from ganhash_cli.commands import encode, evaluate, generate, info, plugins, query, sample, train, verify
+from ganhash_cli.commands import completion, encode, evaluate, generate, info, plugins, query, sample, train, verify
 from ganhash_cli.errors import GanhashError, Interrupted, StorageError, UsageError
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
@@ -104,8 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # read when torch is first imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    completion.mend_words(os.environ)
     try:
-        app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=_settings())
+        # A shell that completes a line wants no error of a settings file, and its answers do not depend on one.
+        settings = {} if completion.in_use() else _settings()
+        app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=settings)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

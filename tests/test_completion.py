@@ -19,7 +19,7 @@ from ganhash_cli.engine.diffaugment import STEPS
 from ganhash_cli.engine.losses import LOSSES
 from ganhash_cli.plugin import registry, source
 from ganhash_cli.plugin.options import options_of
-from stranger import install
+from stranger import beside, install
 
 HOSTILE = r"""
 class Plugin:
@@ -55,18 +55,20 @@ def ask(line: str, **environment: str) -> list[str]:
     return done.stdout.split()
 
 
-def script(shell: str) -> str:
-    """Return the script that `ganhash --show-completion` prints for a shell."""
+INSTALLED = {"bash": ".bash_completions/ganhash.sh", "fish": ".config/fish/completions/ganhash.fish"}
+
+
+def installed(shell: str) -> str:
+    """Let `ganhash --install-completion` write into the home that the test made, and return the script it wrote."""
     asked = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    command = ["ganhash", "--show-completion", shell]
-    return subprocess.run(command, env=asked, capture_output=True, text=True, check=True).stdout
+    subprocess.run(["ganhash", "--install-completion", shell], env=asked, capture_output=True, check=True)
+    return (Path.home() / INSTALLED[shell]).read_text() if shell in INSTALLED else ""
 
 
 def press_tab(shell: str, lines: list[str]) -> list[str]:
     """Type each line, TAB and an X at a real interactive shell; return the lines as they then stand."""
-    Path("completion").write_text(script(shell))
-    begin = {"bash": ["bash", "--norc", "--noprofile", "-i"], "zsh": ["zsh", "-f", "-i"]}[shell]
-    ready = {"bash": "", "zsh": "autoload -Uz compinit; compinit -u; unsetopt beep; "}[shell]
+    installed(shell)
+    begin = {"bash": ["bash", "--noprofile", "-i"], "zsh": ["zsh", "-d", "-i"]}[shell]  # each reads the home's settings
     terminal, its_end = pty.openpty()
     environment = {**os.environ, "TERM": "dumb"}
     process = subprocess.Popen(
@@ -74,13 +76,13 @@ def press_tab(shell: str, lines: list[str]) -> list[str]:
     )
     os.close(its_end)
     try:
-        os.write(terminal, f"{ready}source ./completion; echo LOAD''ED\n".encode())
+        os.write(terminal, b"echo LOAD''ED\n")
         wait_for(terminal, r"LOADED\r?\n")
         typed = []
-        for line in lines:
+        for line in ["ganhash ", *lines]:  # the first TAB in a terminal makes zsh load the script, and does no more
             os.write(terminal, f'{line}\tX\x01echo "[\x05]"\n'.encode())
             typed.append(wait_for(terminal, r"\n\[(.*?)\]\r?\n")[1])
-        return typed
+        return typed[1:]
     finally:
         os.write(terminal, b"\x15exit\n")
         process.wait(20)
@@ -171,7 +173,7 @@ def test_the_options_read_from_the_source_are_those_of_the_losses(loss: str) -> 
 )
 def test_no_answer_imports_torch_or_any_plugin(line: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(here, monkeypatch, "stranger", "open('imported', 'w')\nclass Plugin: ...")
-    monkeypatch.setenv("PYTHONPATH", f"{here / 'site-stranger'}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", beside(here / "site-stranger"))
     program = (
         "import atexit, json, sys\nfrom ganhash_cli.app import main\n"
         "atexit.register(lambda: json.dump(sorted(sys.modules), open('modules', 'w')))\nmain()"
@@ -193,7 +195,7 @@ def test_a_settings_file_that_is_broken_does_not_disturb(here: Path) -> None:
 @pytest.mark.parametrize("code", ["class Plugin(", "\0", "Plugin = 3", "class Plugin: ..."])
 def test_a_plugin_that_cannot_be_read_has_no_options(code: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(here, monkeypatch, "stranger", code)
-    assert ask("ganhash train -b odd -B ", PYTHONPATH=f"{here / 'site-stranger'}:{os.environ['PYTHONPATH']}") == []
+    assert ask("ganhash train -b odd -B ", PYTHONPATH=beside(here / "site-stranger")) == []
 
 
 @pytest.mark.parametrize("name", ["$(touch evaluated)", "a b", "\x1b[31mred", "`touch evaluated`"])
@@ -201,7 +203,7 @@ def test_a_name_that_a_shell_might_take_for_more_is_not_offered(
     name: str, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(here, monkeypatch, "stranger", HOSTILE, name=name)
-    found = ask("ganhash train -b ", PYTHONPATH=f"{here / 'site-stranger'}:{os.environ['PYTHONPATH']}")
+    found = ask("ganhash train -b ", PYTHONPATH=beside(here / "site-stranger"))
     assert found == sorted(plugin.name for plugin in registry.plugins("backbone") if plugin.name != name)
 
 
@@ -221,8 +223,8 @@ CASES = [
 @pytest.mark.parametrize(("line", "offered"), CASES)
 def test_fish_offers(line: str, offered: list[str], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(here, monkeypatch, "stranger", HOSTILE)
-    monkeypatch.setenv("PYTHONPATH", f"{here / 'site-stranger'}:{os.environ.get('PYTHONPATH', '')}")
-    program = f"{script('fish')}\ncomplete -C {shlex.quote(line)}"
+    monkeypatch.setenv("PYTHONPATH", beside(here / "site-stranger"))
+    program = f"{installed('fish')}\ncomplete -C {shlex.quote(line)}"
     done = subprocess.run(["fish", "--no-config", "-c", program], capture_output=True, text=True, check=True)
     assert (sorted(row.partition("\t")[0] for row in done.stdout.splitlines()), done.stderr) == (offered, "")
 
@@ -237,12 +239,12 @@ printf '%s\n' "${COMPREPLY[@]}"
 @pytest.mark.parametrize(("line", "offered"), CASES)
 def test_bash_offers(line: str, offered: list[str], here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(here, monkeypatch, "stranger", HOSTILE)
-    monkeypatch.setenv("PYTHONPATH", f"{here / 'site-stranger'}:{os.environ.get('PYTHONPATH', '')}")
-    command = ["bash", "--norc", "--noprofile", "-c", script("bash") + BASH, "bash", *line.split(" ")]
+    monkeypatch.setenv("PYTHONPATH", beside(here / "site-stranger"))
+    command = ["bash", "--norc", "--noprofile", "-c", installed("bash") + BASH, "bash", *line.split(" ")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     # What compgen prints for a folder lacks the slash that readline puts there.
     assert (sorted(done.stdout.split()), done.stderr) == ([name.rstrip("/") for name in offered], "")
-    assert "complete -o default -F _ganhash_completion ganhash" in script("bash")
+    assert "complete -o default -F _ganhash_completion ganhash" in installed("bash")
 
 
 TYPED = {
@@ -260,6 +262,6 @@ def test_tab_completes_the_line(shell: str, here: Path, monkeypatch: pytest.Monk
     if not shutil.which(shell):
         pytest.skip(f"there is no {shell} here")
     install(here, monkeypatch, "stranger", HOSTILE)
-    monkeypatch.setenv("PYTHONPATH", f"{here / 'site-stranger'}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONPATH", beside(here / "site-stranger"))
     assert dict(zip(TYPED, press_tab(shell, list(TYPED)), strict=True)) == TYPED
     assert not Path("evaluated").exists()

@@ -16,7 +16,7 @@ from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.progress import finish
 from linear_hash import BITS, LinearHash, write_bundle
 from pictures import paint_classes
-from stranger import install
+from stranger import beside, install
 from test_encode_command import Printed, run
 from test_fakes import describe, made, pictures
 from test_verify_command import flip, flip_in
@@ -110,6 +110,18 @@ def test_where_packages_are_absent_a_model_and_codes_are_not_called_damaged(tmp_
     assert {record["holds"][name]["state"] for name in ("fakes", "model", "codes")} == {"unknown"}
 
 
+def test_a_package_that_is_there_but_cannot_be_imported_is_named_where_it_is_needed(tmp_path: Path) -> None:
+    fill()
+    site = tmp_path / "site" / "h5py"
+    site.mkdir(parents=True)
+    (site / "__init__.py").write_text("raise ImportError('libhdf5.so is not there', name='h5py')")
+    command = [sys.executable, "-m", "ganhash_cli", "doctor", "--json"]
+    environment = {**os.environ, "PYTHONPATH": beside(site.parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    problems = [(each["of"], each["mend"]) for each in json.loads(done.stdout)["problems"]]
+    assert (done.returncode, problems) == (11, [("codes", "pip install --force-reinstall h5py")])
+
+
 def test_a_person_reads_what_is_missing_and_what_mends_it(tmp_path: Path) -> None:
     done = doctor_in(bare(tmp_path / "site"))
     assert "problem: torch is missing\n  mend: pip install 'torch>=2.10'\n" in done.stdout
@@ -146,6 +158,11 @@ def test_an_extra_that_is_absent_is_no_problem(tmp_path: Path, capsys: Printed) 
     extra = {each["name"] for each in record["dependencies"] if each["extra"] == "dev"}
     assert {each["state"] for each in record["dependencies"] if each["extra"] == "dev"} == {"missing"}
     assert not extra & {each["of"] for each in record["problems"]}
+
+
+def test_plugins_are_not_blamed_where_a_package_is_absent(tmp_path: Path) -> None:
+    record = json.loads(doctor_in(bare(tmp_path / "site"), "--json", "--load").stdout)
+    assert (record["plugins_loaded"], {each["exit"] for each in record["problems"]}) == (False, {11})
 
 
 def test_a_folder_of_source_that_is_not_installed_is_a_problem(tmp_path: Path) -> None:
@@ -242,6 +259,7 @@ def test_codes_of_another_model_are_a_problem(capsys: Printed) -> None:
     code, record = told(capsys)
     mend = {each["of"]: each["mend"] for each in record["problems"]}
     assert (code, mend) == (5, {"codes": "ganhash encode FOLDER --overwrite"})
+    assert record["next"] == "ganhash encode FOLDER --overwrite"
 
 
 @pytest.mark.parametrize(
@@ -312,8 +330,7 @@ def test_the_json_names_no_file_no_person_and_no_machine(
         "HOSTNAME": "mallory",
         "TMPDIR": str(hostile),
     }
-    site = hostile / "site-stranger"
-    environment = {**os.environ, **secret, "PYTHONPATH": f"{site}:{os.environ['PYTHONPATH']}"}
+    environment = {**os.environ, **secret, "PYTHONPATH": beside(hostile / "site-stranger")}
     command = [sys.executable, "-P", "-m", "ganhash_cli", "doctor", "--load", "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     record = json.loads(done.stdout)

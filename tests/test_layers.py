@@ -20,7 +20,7 @@ ORDER = [
     *("codes_format", "safe_hdf5", "codes", "verification"),
     *("draft", "segments", "encoder", "index", "queries", "results", "sheet"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
-    *("installation", "machine", "accelerators", "holdings", "diagnosis"),
+    *("installation", "machine", "accelerators", "holdings", "problems", "diagnosis"),
 ]
 
 

@@ -45,6 +45,15 @@ def dependencies() -> list[Dependency]:
     return sorted(found, key=lambda each: (each.extra, each.name))
 
 
+def package_of(module: str) -> str:
+    """Return the package that has a module.
+
+    >>> package_of("PIL"), package_of("h5py")
+    ('pillow', 'h5py')
+    """
+    return next((package for package, name in _MODULES.items() if name == module), module)
+
+
 def satisfies(version: str, wanted: str) -> bool:
     """Whether the numbers of a version keep the bounds that are wanted.
 

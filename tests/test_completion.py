@@ -115,6 +115,7 @@ def wait_for(terminal: int, pattern: str, seconds: float = 20) -> re.Match[str]:
         ("ganhash train -b resnet50 -B pre", {"pretrained=", "pretrained=true", "pretrained=false"}),
         ("ganhash train -B fr", {"frozen=", "frozen=0"}),
         ("ganhash train --loss triplet -L ", {"margin=", "semi_hard="}),
+        ("ganhash train --loss triplet -L m", {"margin=", "margin=none"}),
         ("ganhash train --loss itq -L ", set()),
         ("ganhash plugins sh", {"show"}),
         ("ganhash plugins show b", {"backbone"}),
@@ -252,6 +253,8 @@ TYPED = {
     "ganhash train --loss tri": "ganhash train --loss triplet X",
     "ganhash train -B fro": "ganhash train -B frozen=X",
     "ganhash train -b odd -B wide=f": "ganhash train -b odd -B wide=false X",
+    "ganhash train --loss triplet -L mar": "ganhash train --loss triplet -L margin=X",
+    "ganhash train -b odd -B ot": "ganhash train -b odd -B other= X",
     "ganhash train ph": "ganhash train photos/X",
     "ganhash query --codes pic": "ganhash query --codes picture.png X",
 }

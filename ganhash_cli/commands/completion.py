@@ -146,7 +146,8 @@ def _pairs(options: dict[str, Value], incomplete: str) -> Offer:
 def _values(default: Value) -> list[str]:
     if isinstance(default, bool):
         return ["true", "false"]
-    return [] if default is None or not _PLAIN.fullmatch(str(default)) else [str(default)]
+    text = "none" if default is None else str(default)
+    return [text] if _PLAIN.fullmatch(text) else []
 
 
 def _help(what: str, text: str) -> str:

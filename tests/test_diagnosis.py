@@ -137,7 +137,7 @@ MISBEHAVE = {
     "c-ends": "import os; os._exit(0)",
     "d-hangs": "while True: pass",
     "e-mistyped": "def Plugin(*, width: list = []): ...",
-    "f-prints": 'print(\'[0, "", ""]\')\ndef Plugin(*, width: int = 8): ...',
+    "f-prints": 'import os; print(1); os.write(1, b"noise\\n")\ndef Plugin(*, width: int = 8): ...',
     "g-older": "def Plugin(*, width: int = 8): ...\nPlugin.contract_version = 0",
 }
 

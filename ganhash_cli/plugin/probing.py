@@ -79,8 +79,9 @@ def _try(plugin: Plugin) -> tuple[str, str]:
     try:
         options_of(plugin.load())
     except PluginError as error:
-        kind = type(error.__cause__).__name__ if error.__cause__ else "it breaks the contract of plugins"
-        return f"could not be loaded: {kind}", error.message
+        cause = error.__cause__
+        kind = type(cause).__name__ if cause else "it breaks the contract of plugins"
+        return f"could not be loaded: {kind}", str(cause or error)
     return "", ""
 
 

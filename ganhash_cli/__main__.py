@@ -1,5 +1,16 @@
-"""`python -m ganhash_cli` is `ganhash`."""
+"""Starts the command line, also as `python -m ganhash_cli`; Ctrl+C while it still loads ends it as quietly as later."""
 
-from ganhash_cli.app import main
+import sys
 
-main()
+
+def main() -> None:
+    """Load and run the command line; always ends in `SystemExit`."""
+    try:
+        from ganhash_cli import app
+    except KeyboardInterrupt:
+        sys.exit(130)
+    app.main()
+
+
+if __name__ == "__main__":
+    main()

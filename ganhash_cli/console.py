@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import sys
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ganhash_cli.engine.names import safe as safe
 from ganhash_cli.errors import GanhashError, Interrupted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from ganhash_cli.engine.progress import Progress, Work
+    from ganhash_cli.engine.strips import Strip
 
 T = TypeVar("T")
 
@@ -84,16 +84,21 @@ def table(columns: list[str], rows: list[list[str]], links: list[str] | None = N
     Console(highlight=False).print(drawn)
 
 
-def safe(name: str | bytes) -> str:
-    r"""Make control characters, bidirectional marks and undecodable bytes of a name visible.
+def pictures(strip: Strip, drawing: str) -> None:
+    """Draw pictures on a terminal, which turns `drawing` into them, and their captions below."""
+    from rich.console import Console
+    from rich.text import Text
 
-    >>> safe(b"a\x1b[31m.png")
-    'a\\x1b[31m.png'
-    """
-    text = os.fsdecode(name) if isinstance(name, bytes) else name
-    return "".join(
-        char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escape(char) for char in text
-    )
+    from ganhash_cli.engine.sheet import RIGHT, WRONG
+
+    say(drawing)
+    marks = {True: f"bold {RIGHT}", False: f"bold {WRONG}", None: "bold"}
+    firsts = [Text(caption.first, marks[caption.right]) for caption in strip.captions]
+    seconds = [Text(caption.second, "dim") for caption in strip.captions]
+    for line in (firsts, seconds):
+        for text in line:
+            text.truncate(strip.tile, overflow="ellipsis", pad=True)
+        Console(highlight=False).print(Text(" " * strip.gap).join(line), no_wrap=True)
 
 
 def follow(work: Work[T]) -> T:
@@ -126,13 +131,6 @@ def set_up_logging() -> None:
 class _Notes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         (warn if record.levelno >= logging.WARNING else note)(safe(record.getMessage()))
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode carries it
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 @contextmanager

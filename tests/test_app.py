@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,26 @@ def test_ctrl_c_while_training_saves_and_the_same_command_finishes(tmp_path: Pat
     assert process.returncode == 130
     assert "run the same command again" in error
     assert list(Path("model/checkpoints").glob("*.ckpt"))
+
+
+def test_ctrl_c_while_the_command_line_loads_ends_as_quietly_as_later() -> None:
+    program = """
+import sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+from ganhash_cli.__main__ import main
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_the_installed_command_starts_there() -> None:
+    [script] = entry_points(group="console_scripts", name="ganhash")
+    assert script.value == "ganhash_cli.__main__:main"
 
 
 def test_names_from_files_cannot_move_the_cursor_or_hide():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganhash_cli.engine import bit_statistics
-from ganhash_cli.engine.bits import distinct, pack
+from ganhash_cli.engine.bits import pack
 
 
 def signs(rows: int = 300, bits: int = 12) -> np.ndarray:
@@ -57,9 +57,3 @@ def test_where_no_two_bits_vary_there_is_no_correlation(values: np.ndarray) -> N
     found = bit_statistics.of(pack(values), values.shape[1])
     assert math.isnan(found.mean_correlation)
     assert math.isnan(found.most_correlation)
-
-
-@pytest.mark.parametrize("bits", [3, 40, 64, 100])
-def test_distinct_codes_are_counted(bits: int) -> None:
-    codes = pack(np.random.default_rng(0).normal(size=(50, bits)))[np.random.default_rng(1).integers(0, 50, 200)]
-    assert distinct(codes) == len({code.tobytes() for code in codes})

@@ -75,6 +75,22 @@ def test_the_figures_are_means_over_all_orders_of_tied_images(capsys: Printed) -
     assert found["map_at_all"] < 1
 
 
+def test_reranking_is_reported_beside_the_ranking_by_codes(capsys: Printed) -> None:
+    plain, both = record(capsys), record(capsys, "--rerank")
+    assert "map_at_all_reranked" not in plain
+    assert {name: value for name, value in both.items() if name != "map_at_all_reranked"} == plain
+    paths = sorted(Path("queries").rglob("*.png"))
+    logits = LinearHash().logits(np.stack([decoding.square(bytes(path), SIDE) for path in paths]))
+    weighed = [
+        (np.array([round(float(np.abs(z)[(z >= 0) != code].sum()), 6) for _, code in signs("folder")]), hits)
+        for z, (_, hits) in zip(logits.astype(float), cases(), strict=True)
+    ]
+    wanted = np.mean([brute_force(plain_ap, case, 7) for case in weighed])
+    assert both["map_at_all_reranked"] == pytest.approx(float(wanted))
+    code, out, _ = run(capsys, *EVALUATE, "--rerank")
+    assert (code, out.splitlines()[1].split("\t")[0]) == (0, "mAP@all, reranked")
+
+
 def test_the_ball_of_two_bits_is_measured_with_its_empty_ones(capsys: Printed) -> None:
     found = record(capsys)
     balls = [hits[distances <= 2] for distances, hits in cases()]

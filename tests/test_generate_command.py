@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ganhash_cli import app
-from ganhash_cli.engine import gan, sample
+from ganhash_cli.engine import fakes, gan, sample
 
 QUICK = ["-g", "tiny", "--steps", "2", "--batch", "4", "--features", "smallconv"]
 
@@ -81,6 +81,19 @@ def test_the_same_command_again_says_that_it_is_done(coloured: Path, capsys: pyt
     run(capsys, coloured, *QUICK)
     code, out, err = run(capsys, coloured, *QUICK)
     assert (code, "already done" in err, "36 fakes" in out) == (0, True, True)
+
+
+def test_fakes_of_an_earlier_version_with_fewer_figures_are_reported_without_them(
+    coloured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, coloured, *QUICK)
+    description = Path("fakes/fakes.json")
+    record = json.loads(description.read_text())
+    del record["quality"]["precision"], record["quality"]["recall"], record["settings"]["boundary"]
+    record[fakes.SEAL] = fakes._seal(record)
+    description.write_text(json.dumps(record))
+    code, out, err = run(capsys, coloured, *QUICK)
+    assert (code, "already done" in err, "36 fakes" in out, "precision" in out) == (0, True, True, False)
 
 
 def test_a_second_run_over_the_workspace_itself_does_not_take_the_fakes_for_images(

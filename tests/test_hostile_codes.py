@@ -175,7 +175,12 @@ def other_bits(file: h5py.File) -> None:
 
 
 def other_schema(file: h5py.File) -> None:
-    file.attrs["schema"] = 2
+    file.attrs["schema"] = 99
+    reseal(file)
+
+
+def other_arithmetic(file: h5py.File) -> None:
+    file.attrs["numeric"] = np.bytes_(b"float13")
     reseal(file)
 
 
@@ -422,7 +427,8 @@ CONTENT: dict[Attack, str] = {
     offsets_not_from_zero: "path_offsets does not rise",
     offsets_without_labels: "labels is missing",
     other_bits: "cannot be 8 bytes wide",
-    other_schema: "format ganhash-codes 2",
+    other_schema: "format ganhash-codes 99",
+    other_arithmetic: "computed in 'float13'",
     unsealed_header: "checksum of its header",
     sparse: "268435456 codes, but 5 of size",
     too_few_codes: "4 codes, but 5 of size",

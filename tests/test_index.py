@@ -47,6 +47,23 @@ def test_faiss_gives_the_same_ids(bits: int, monkeypatch: pytest.MonkeyPatch) ->
     assert np.array_equal(found[0], wanted[0])
 
 
+@pytest.mark.parametrize("bits", [bits for bits in BITS if bits > 32])
+@pytest.mark.parametrize("k", [1, 20, 299])
+def test_a_search_of_the_distinct_codes_gives_the_same_ids(bits: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = clustered(40, bits)
+    codes = few[np.random.default_rng(2).integers(0, 40, 300)]
+    queries = np.concatenate([clustered(7, bits, seed=1), few[:3]])
+    monkeypatch.setattr(index, "_FAISS_PAYS", 0)
+    monkeypatch.setattr(index, "_DISTINCT_PAYS", 1)
+    searched = ExactIndex(codes, bits)
+    found = searched.search(queries, k)
+    assert len(searched._distinct) < 60  # so that this is what was searched
+    wanted = sorted_all(codes, queries, k)
+    assert np.array_equal(found[1], wanted[1])
+    assert np.array_equal(found[0], wanted[0])
+    assert [table.dtype for table in found] == [np.int32, np.int64]
+
+
 def test_the_distances_are_int32_and_the_ids_int64() -> None:
     distances, ids = ExactIndex(clustered(9, 48), 48).search(clustered(2, 48), 3)
     assert (distances.dtype, ids.dtype) == (np.int32, np.int64)

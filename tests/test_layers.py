@@ -10,15 +10,18 @@ import pytest
 import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
-FOUNDATIONS = ["progress", "files", "seeds", "limits", "bits", "devices", "decoding", "images", "protocols", "sample"]
+FOUNDATIONS = [
+    *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "asymmetric"),
+    *("devices", "decoding", "images", "protocols", "sample"),
+]
 ORDER = [
     *FOUNDATIONS,
     *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
     *("adversarial", "boundary", "generator", "gan", "pool"),
-    *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "runtime", "exporter"),
+    *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
-    *("draft", "segments", "encoder", "index", "queries", "results", "sheet"),
+    *("draft", "segments", "encoder", "index", "queries", "results", "sheet", "page", "strips", "graphics"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
     *("installation", "machine", "accelerators", "holdings", "problems", "diagnosis"),
 ]

@@ -8,7 +8,7 @@ import torch
 
 from ganhash_cli.engine import exporter
 from ganhash_cli.engine.model import HashNet, frozen_statistics, logits_of
-from ganhash_cli.engine.runtime import Runtime
+from ganhash_cli.engine.runtime import of_onnx
 from ganhash_plugins.backbones.smallconv import SmallConv
 
 CPU = torch.device("cpu")
@@ -70,7 +70,7 @@ def test_no_images_give_no_logits(network: HashNet):
 @pytest.mark.parametrize("count", [0, 1, 3, 33])
 def test_onnx_gives_the_logits_of_torch_for_any_number_of_images(network: HashNet, tmp_path: Path, count: int):
     exporter.write_onnx(network.eval(), 32, tmp_path / "hasher.onnx")
-    runtime = Runtime((tmp_path / "hasher.onnx").read_bytes(), 10, 32)
+    runtime = of_onnx((tmp_path / "hasher.onnx").read_bytes(), 10, 32)
     expected = logits_of(network, pictures(count), CPU)
     np.testing.assert_allclose(runtime.logits(pictures(count)), expected, atol=1e-4)
 
@@ -78,4 +78,4 @@ def test_onnx_gives_the_logits_of_torch_for_any_number_of_images(network: HashNe
 def test_images_of_another_size_are_refused(network: HashNet, tmp_path: Path):
     exporter.write_onnx(network.eval(), 32, tmp_path / "hasher.onnx")
     with pytest.raises(ValueError, match="must be"):
-        Runtime((tmp_path / "hasher.onnx").read_bytes(), 10, 32).logits(np.zeros((1, 16, 16, 3), np.uint8))
+        of_onnx((tmp_path / "hasher.onnx").read_bytes(), 10, 32).logits(np.zeros((1, 16, 16, 3), np.uint8))

@@ -168,6 +168,17 @@ def test_other_settings_do_not_replace_fakes_unless_told_to(coloured: Path, tmp_
     assert make(coloured, tmp_path / "fakes", seed=1, overwrite=True).record["settings"]["seed"] == 1
 
 
+def test_a_setting_that_has_come_since_makes_older_fakes_no_others(coloured: Path, tmp_path: Path) -> None:
+    description = make(coloured, tmp_path / "fakes").folder / fakes.DESCRIPTION
+    record = json.loads(description.read_text())
+    del record["settings"]["consistency"], record["settings"]["boundary"]
+    record[fakes.SEAL] = fakes._seal(record)
+    description.write_text(json.dumps(record))
+    assert not finish(making(coloured, tmp_path / "fakes")).new
+    with pytest.raises(UsageError, match="other settings"):
+        make(coloured, tmp_path / "fakes", consistency=1.0)
+
+
 def test_other_images_do_not_replace_fakes_unless_told_to(coloured: Path, tmp_path: Path) -> None:
     make(coloured, tmp_path / "fakes")
     other = paint_classes(tmp_path / "other", each=3)

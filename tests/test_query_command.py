@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganhash_cli.engine import codes, images
+from ganhash_cli.engine import codes, images, runtime
+from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, Rows
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.progress import finish
@@ -53,6 +54,18 @@ def test_the_distances_never_fall(capsys: Printed) -> None:
     records = [json.loads(line) for line in out.splitlines()]
     keys = [(record["distance"], record["id"]) for record in records]
     assert (len(keys), keys) == (36, sorted(keys))
+
+
+def test_reranked_neighbours_come_by_their_asymmetric_distance(capsys: Printed) -> None:
+    _, out, _ = run(capsys, "query", FIRST, "-k", "9", "--json", "--rerank")
+    records = [json.loads(line) for line in out.splitlines()]
+    keys = [(record["asymmetric"], record["id"]) for record in records]
+    assert (len(keys), keys) == (9, sorted(keys))
+    _, out, _ = run(capsys, "query", FIRST, "-k", "9", "--rerank")
+    shown = [line.split("\t") for line in out.splitlines()]
+    assert [row[1:3] for row in shown] == [
+        [f"{record['distance']}/{BITS}", f"{record['asymmetric']:.2f}"] for record in records
+    ]
 
 
 def test_json_has_one_record_a_hit(capsys: Printed) -> None:
@@ -187,10 +200,108 @@ def test_a_sheet_that_is_no_png_is_a_usage_error(capsys: Printed) -> None:
     assert run(capsys, "query", FIRST, "--sheet", "out.jpg")[0] == 2
 
 
-@pytest.mark.parametrize("options", [[], ["--sheet", "out.png"], ["--json"]])
+def test_a_gallery_is_written_and_named_with_its_size(capsys: Printed) -> None:
+    code, out, error = run(capsys, "query", FIRST, "-k", "3", "--html", "deep/out.html")
+    assert (code, len(out.splitlines()), "gallery of 0.0 MB: deep/out.html" in error) == (0, 3, True)
+    assert Path("deep/out.html").read_text().count("<img ") == 4
+
+
+def test_a_gallery_shows_right_and_wrong_where_queries_have_labels(capsys: Printed) -> None:
+    run(capsys, "query", "folder", "-k", "36", "--html", "out.html")
+    page = Path("out.html").read_text()
+    assert (page.count('<li class="right">'), page.count('<li class="wrong">')) == (36 * 12, 36 * 24)
+
+
+def test_a_gallery_takes_the_place_of_the_one_before(capsys: Printed) -> None:
+    Path("out.html").write_text("before")
+    assert run(capsys, "query", FIRST, "--html", "out.html")[0] == 0
+    assert "before" not in Path("out.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["out.png", "out"])
+def test_a_gallery_that_is_no_html_is_a_usage_error(capsys: Printed, name: str) -> None:
+    code, _, error = run(capsys, "query", FIRST, "--html", name)
+    assert (code, "--html out.html" in error, Path(name).exists()) == (2, True, False)
+
+
+def with_viewer(*options: str, viewer: str | None) -> tuple[int, str, list[str]]:
+    """Query where `xdg-open` is that shell script; return exit code, stderr, and what it was called with."""
+    programs = Path("programs")
+    programs.mkdir()
+    if viewer is not None:
+        (programs / "xdg-open").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {Path.cwd()}/opened\n{viewer}\n')
+        (programs / "xdg-open").chmod(0o755)
+    command = [sys.executable, "-m", "ganhash_cli", "query", *options]
+    environ = {**os.environ, "PATH": f"{programs.resolve()}:/nowhere"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=20)
+    opened = Path("opened").read_text().splitlines() if Path("opened").exists() else []
+    return done.returncode, done.stderr, opened
+
+
+@pytest.mark.parametrize(
+    ("options", "opened"),
+    [
+        ([], FIRST),
+        (["--sheet", "out.png"], "out.png"),
+        (["--html", "-out.html"], "-out.html"),
+        (["--sheet", "out.png", "--html", "out.html"], "out.html"),
+        (["--json", "--html", "out.html"], "out.html"),
+    ],
+)
+def test_what_was_asked_for_is_opened_and_else_the_best_hit(options: list[str], opened: str) -> None:
+    code, error, seen = with_viewer(FIRST, "-k", "2", "--open", *options, viewer="exit 0")
+    assert (code, seen, "warning" in error) == (0, [str(Path(opened).resolve())], False)
+
+
+def test_nothing_is_opened_unasked() -> None:
+    assert with_viewer(FIRST, "--sheet", "out.png", viewer="exit 0")[2] == []
+
+
+@pytest.mark.parametrize("viewer", [None, "exit 3"])
+def test_where_no_viewer_can_be_started_that_is_said(viewer: str | None) -> None:
+    code, error, _ = with_viewer(FIRST, "--open", "--html", "out.html", viewer=viewer)
+    assert code == 0
+    assert f"no viewer could be started here; open {Path('out.html').resolve()} yourself" in error
+
+
+def test_a_viewer_that_stays_open_holds_up_neither_us_nor_a_pipe() -> None:
+    code, error, seen = with_viewer(FIRST, "--open", viewer="/bin/sleep 60")
+    assert (code, len(seen), "warning" in error) == (0, 1, False)
+
+
+def test_a_hit_that_is_gone_cannot_be_opened_and_that_is_said() -> None:
+    Path("query.png").write_bytes(Path(FIRST).read_bytes())
+    Path(FIRST).unlink()
+    code, error, seen = with_viewer("query.png", "--open", viewer="exit 0")
+    assert (code, seen, "it is not there any more" in error) == (0, [], True)
+
+
+@pytest.mark.parametrize("options", [["--html", "out.html"], ["--sheet", "out.png"]])
+def test_a_view_that_cannot_be_written_is_exit_7(capsys: Printed, options: list[str]) -> None:
+    Path(options[1]).mkdir()
+    code, out, error = run(capsys, "query", FIRST, *options)
+    assert (code, out, f"cannot write {options[1]}" in error) == (7, "", True)
+
+
+def test_many_queries_take_one_model(capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, open_runtime = [], runtime.open_runtime
+
+    def counted(bundle: Bundle) -> object:
+        opened.append(bundle)
+        return open_runtime(bundle)
+
+    monkeypatch.setattr(runtime, "open_runtime", counted)
+    _, out, _ = run(capsys, "query", "folder", "-k", "1")
+    assert (len(out.splitlines()), len(opened)) == (36, 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--preview", "blocks"], ["--preview", "sixel"], ["--sheet", "out.png"], ["--html", "out.html"], ["--json"]],
+)
 def test_a_query_loads_neither_torch_nor_any_other_large_package(options: list[str]) -> None:
     program = (
-        "import sys\nfrom ganhash_cli.app import main\n"
+        "import sys\nsys.stdout.isatty = lambda: True\nfrom ganhash_cli.app import main\n"
         f"try: main(['query', {FIRST!r}, *{options!r}])\nexcept SystemExit as end: assert not end.code\n"
         "large = {'torch', 'torchvision', 'timm', 'faiss', 'matplotlib', 'onnx', 'scipy'}\n"
         "print(sorted(large & set(sys.modules)))"

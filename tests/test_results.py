@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ganhash_cli.engine import codes, images, results, sheet
-from ganhash_cli.engine.bits import hamming
+from ganhash_cli.engine.bits import hamming, unpack
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.queries import Queries, hash_queries, openable, require_match
@@ -53,6 +53,32 @@ def test_an_answer_holds_the_nearest_with_path_and_label(stored: Path, tmp_path:
         assert [one.path for one in found.hits] == [openable(root, names[row_id]) for row_id in wanted]
         assert [one.label for one in found.hits] == [os.fsdecode(names[i]).split("/")[0] for i in wanted]
         assert found.ties == (int((row == row[wanted[-1]]).sum()) if wanted else 0)
+
+
+@pytest.mark.parametrize("most", [None, 4])
+def test_a_reranked_answer_orders_the_nearest_by_how_sure_the_query_is_of_each_bit(
+    stored: Path, tmp_path: Path, most: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "CANDIDATES", 2)
+    queries = ask(paint_classes(tmp_path / "queries", each=1))
+    with codes.open_codes(stored) as opened:
+        answers = answer(opened, queries, 5, most, rerank=True)
+        table, stored_bits = hamming(queries.codes, opened.codes), unpack(opened.codes, BITS)
+    for found, row, logits in zip(answers, table, queries.logits.astype(float), strict=True):
+        limit = np.sort(row)[9] if most is None else most
+        weighed = (np.abs(logits) * (stored_bits != (logits >= 0))).sum(1)
+        order = sorted(np.flatnonzero(row <= limit).tolist(), key=lambda i: (round(weighed[i], 9), i))[:5]
+        assert [one.id for one in found.hits] == order
+        assert [one.distance for one in found.hits] == [row[i] for i in order]
+        assert [one.asymmetric for one in found.hits] == pytest.approx([weighed[i] for i in order])
+        assert found.ties == sum(abs(weighed[i] - weighed[order[-1]]) < 1e-9 for i in np.flatnonzero(row <= limit))
+
+
+def test_reranking_breaks_ties_that_hamming_leaves_to_chance() -> None:
+    hits = (Hit(1, 4, BITS, b"a", (), 7, 0.5), Hit(2, 4, BITS, b"b", (), 3, 1.5))
+    assert not Answer(b"q.png", (), hits, 9, 1).cut
+    assert Answer(b"q.png", (), hits, 9, 2).cut
+    assert [record["asymmetric"] for record in Answer(b"q.png", (), hits, 9, 1).records()] == [0.5, 1.5]
 
 
 def test_an_encoded_image_finds_itself_first(stored: Path, coloured: Path) -> None:
@@ -172,8 +198,8 @@ def colours(image: Image.Image, column: int) -> tuple[str, str]:
 
 def test_a_sheet_frames_right_and_wrong_and_leaves_a_place_for_what_is_gone(drawn_answers: list[Answer]) -> None:
     image = sheet.draw(drawn_answers)
-    assert colours(image, 0) == (sheet._RIGHT, "#ff0000")
-    assert colours(image, 1) == (sheet._WRONG, "#0000ff")
+    assert colours(image, 0) == (sheet.RIGHT, "#ff0000")
+    assert colours(image, 1) == (sheet.WRONG, "#0000ff")
     assert colours(image, 2) == (sheet._PAPER, sheet._EMPTY)
 
 

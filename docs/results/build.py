@@ -1,19 +1,17 @@
-"""Write the figures between the markers of docs/results.md anew, from the JSON files beside this one."""
+"""Write the figures between the markers of docs/results.md anew, from files that commands of this repository wrote."""
 
 import json
 import re
+import runpy
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "results.md"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+REPORT = runpy.run_path(str(HERE.parents[1] / "examples" / "cifar10" / "report.py"))
+table = REPORT["table"]
 
 
 def cifar10(record: dict[str, Any]) -> str:
@@ -76,6 +74,40 @@ def peer_losses(record: dict[str, Any]) -> str:
     )
 
 
+def peer_training(rows: list[dict[str, Any]]) -> str:
+    """Return how networks do that were trained with a peer's code beside those trained with ours."""
+    made = []
+    for name in dict.fromkeys(row["loss"] for row in rows):
+        by_code = {
+            code: {row["seed"]: row["map"] for row in rows if (row["loss"], row["code"]) == (name, code)}
+            for code in ("ganhash", "peer")
+        }
+        ours, theirs = by_code["ganhash"], by_code["peer"]
+        differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+        means = [f"{statistics.mean(found.values()):.3f}" for found in (ours, theirs)]
+        made.append([f"`{name}`", *means, REPORT["signed"](differences), str(len(differences))])
+    return table(["loss", "mAP@all, ganhash", "the peer's code", "difference, points", "seeds"], made)
+
+
+def generators(rows: list[dict[str, Any]]) -> str:
+    """Return what each generator makes of the same minutes."""
+    made = []
+    for row in rows:
+        quality = row["quality"]
+        made.append(
+            [
+                f"`{row['generator']}`",
+                f"{row['minutes']:g}",
+                f"{quality['frechet_distance']:.0f}",
+                *(f"{quality[name]:.2f}" for name in ("precision", "recall")),
+                f"{quality['accuracy']:.1%}",
+                f"{row['seconds_for_1000']:.2f}",
+            ]
+        )
+    head = ["generator", "minutes of training", "Fréchet distance", "precision", "recall"]
+    return table([*head, "classifier trained on fakes, right on real", "seconds for 1,000 fakes"], made)
+
+
 def bench(rows: list[dict[str, Any]]) -> str:
     """Return what `make bench` measured."""
 
@@ -96,18 +128,23 @@ def bench(rows: list[dict[str, Any]]) -> str:
     )
 
 
-TABLES: dict[str, Callable[[Any], str]] = {"cifar10": cifar10, "peer_losses": peer_losses, "bench": bench}
+TABLES: dict[str, Callable[[Any], str]] = {
+    each.__name__: each for each in (cifar10, peer_losses, peer_training, generators, bench)
+}
 
 
 def page(text: str) -> str:
-    """Return the page with the block of every table as its JSON file has it."""
-    for name, build in TABLES.items():
-        made = build(json.loads((HERE / f"{name}.json").read_text()))
-        block = f"<!-- figures: {name} -->\n{made}\n<!-- end -->"
-        old = re.compile(rf"<!-- figures: {name} -->\n.*?<!-- end -->", re.DOTALL)
-        text = old.sub(lambda _, block=block: block, text)
-    return text
+    """Return the page with every block as its file says: JSON of its name, or the lines of the experiment."""
+    experiment = REPORT["tables"](REPORT["read"]())
+
+    def made(block: re.Match[str]) -> str:
+        name = block[1]
+        text = TABLES[name](json.loads((HERE / f"{name}.json").read_text())) if name in TABLES else experiment[name]
+        return f"<!-- figures: {name} -->\n{text}\n<!-- end -->"
+
+    return re.sub(r"<!-- figures: (\w+) -->\n.*?<!-- end -->", made, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
+    REPORT["draw"](REPORT["read"](), REPORT["IMAGES"])
     PAGE.write_text(page(PAGE.read_text()))

@@ -1,6 +1,7 @@
 """`ganhash encode`: images → codes.h5, by the model of `ganhash train`."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,23 @@ from ganhash_cli.commands import options, sources
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.encoder import EncodeReport
+
+
+class RuntimeName(StrEnum):
+    """What computes the network."""
+
+    auto = "auto"
+    onnx = "onnx"
+    openvino = "openvino"
+    torch = "torch"
+
+
+class NumericName(StrEnum):
+    """The arithmetic it computes in."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
 
 _SHOWN = 5  # skipped files; all of them stand in the list beside the output
 
@@ -25,6 +43,10 @@ def encode(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Codes file to write.")] = workspace.CODES,
     model: options.Model = workspace.MODEL,
+    runtime: Annotated[RuntimeName, typer.Option(help="What computes the network.")] = RuntimeName.auto,
+    precision: Annotated[
+        NumericName, typer.Option(help="Arithmetic; bfloat16 is faster where a processor has it, and flips a few bits.")
+    ] = NumericName.float32,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     nul: Annotated[bool, typer.Option("-0", help="Names on stdin are separated by NUL.")] = False,
@@ -40,11 +62,26 @@ def encode(
         console.note(f"{model}/ was trained on the bundled sample; `ganhash train FOLDER` fits it to your images")
     names = sources.names_on_stdin(nul=nul) if images == "-" else None
     collection = pictures.collect(Path(images)) if names is None else pictures.from_names(names)
-    report = console.follow(encoder.encode(bundle, collection, output, overwrite=overwrite, strict=strict))
+    report = console.follow(
+        encoder.encode(
+            bundle,
+            collection,
+            output,
+            overwrite=overwrite,
+            strict=strict,
+            runtime_name=runtime.value,
+            numeric=precision.value,
+        )
+    )
     if json:
         console.emit({**_record(report), "fingerprint": bundle.fingerprint})
     else:
         _show(report)
+        if report.differing is not None:
+            console.note(
+                f"{report.differing:,.0f} of a million bits differ from ONNX Runtime's in float32,"
+                " on the first images that were encoded"
+            )
         places = (("--codes", output, workspace.CODES), ("--model", model, workspace.MODEL))
         console.note(f"next: {options.following('query', 'IMAGE', *places)}")
     if report.skipped:
@@ -64,6 +101,7 @@ def _record(report: "EncodeReport") -> dict[str, Any]:
         "skipped": len(report.skipped),
         "dropped": report.dropped,
         "seconds": round(report.seconds, 3),
+        "differing_per_million": report.differing,
     }
 
 

@@ -29,6 +29,9 @@ def evaluate(
     csv: Annotated[
         Path | None, typer.Option(help="Write precision and recall by radius as CSV.", show_default=False)
     ] = None,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Rank by asymmetric distance too: bits count by the query's sureness.")
+    ] = False,
     allow_overlap: Annotated[
         bool,
         typer.Option("--allow-overlap", help="Count queries that stand in the database or were trained on."),
@@ -46,7 +49,14 @@ def evaluate(
     with open_codes(codes) as stored:
         bundle = Bundle.open(model)
         work = evaluation.evaluate(
-            bundle, stored, images.collect(queries), open_runtime(bundle), k=k, r=r, allow_overlap=allow_overlap
+            bundle,
+            stored,
+            images.collect(queries),
+            open_runtime(bundle, numeric=stored.header.numeric),
+            k=k,
+            r=r,
+            rerank=rerank,
+            allow_overlap=allow_overlap,
         )
         result = console.follow(work)
     if json:
@@ -64,6 +74,7 @@ def _rows(result: "Evaluation") -> list[list[str]]:
     figures = result.record()
     shown = {
         "mAP@all (tie-aware)": _share(figures["map_at_all"]),
+        **({"mAP@all, reranked": _share(figures["map_at_all_reranked"])} if "map_at_all_reranked" in figures else {}),
         f"mAP@{result.r} (tie-aware)": _share(figures["map_at_r"]),
         f"P@{result.k} (tie-aware)": _share(figures["precision_at_k"]),
         "P@H<=2": _share(figures["precision_within_2"]),

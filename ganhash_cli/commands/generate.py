@@ -2,8 +2,9 @@
 
 import shlex
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -114,7 +115,9 @@ def generate(
 
 
 def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
-    quality: dict[str, Any] = made.record["quality"]
+    from ganhash_cli.engine.quality import Quality
+
+    quality = asdict(Quality(**made.record["quality"]))  # earlier versions wrote fewer figures
     folder = console.safe(str(made.folder))
     if json:
         console.emit({"fakes": str(made.folder), "count": made.record["count"], "minutes": minutes, **quality})

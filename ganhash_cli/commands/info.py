@@ -57,6 +57,7 @@ def _codes(path: Path) -> dict[str, Any]:
             "labelled": stored.labelled,
             "classes": list(header.class_names),
             "side": header.side,
+            "numeric": header.numeric,
             "trained_on": header.trained_on,
             "fingerprint": header.fingerprint,
             "bytes": stored.file_bytes,

@@ -10,8 +10,9 @@ from urllib.parse import quote
 import typer
 
 from ganhash_cli import console, workspace
-from ganhash_cli.commands import options, sources
-from ganhash_cli.errors import NothingFound, UsageError
+from ganhash_cli.commands import options, sources, views
+from ganhash_cli.errors import NothingFound
+from ganhash_cli.terminal import Preview
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.images import Collection
@@ -30,10 +31,21 @@ def query(
         int | None,
         typer.Option(min=0, help="Show none that differs in more bits.", show_default=False),
     ] = None,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Order the nearest anew: bits count by the query's sureness.")
+    ] = False,
     files: Annotated[bool, typer.Option("-f", "--files", help="Print file names only.")] = False,
     nul: Annotated[bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the codes with their checksums first.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a PNG.", show_default=False)] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a gallery, one HTML page.", show_default=False)] = None,
+    open: Annotated[
+        bool, typer.Option("--open", help="Open the gallery, the contact sheet, or else the best hit, in its viewer.")
+    ] = False,
+    preview: Annotated[
+        Preview,
+        typer.Option(help="Pictures on a terminal; auto takes the best it is known to show. A pipe never gets any."),
+    ] = Preview.auto,
     json: options.Json = False,
 ) -> None:
     """Find the images whose codes differ in the fewest bits."""
@@ -42,8 +54,7 @@ def query(
     from ganhash_cli.engine.codes import open_codes
     from ganhash_cli.engine.runtime import open_runtime
 
-    if sheet and sheet.suffix.lower() != ".png":
-        raise UsageError(f"--sheet {sheet}: a contact sheet is a PNG", hint=f"--sheet {sheet.stem}.png")
+    views.require_suffixes(sheet, html)
     with open_codes(codes) as stored:
         bundle = Bundle.open(model)
         queries.require_match(bundle, stored)
@@ -52,18 +63,21 @@ def query(
         if not len(stored):
             raise NothingFound(f"{codes} holds no images", hint="encode a folder that has some")
         collection = _collection(images, nul)
-        found = console.follow(queries.hash_queries(open_runtime(bundle), collection, bundle.side))
+        found = console.follow(
+            queries.hash_queries(open_runtime(bundle, numeric=stored.header.numeric), collection, bundle.side)
+        )
         started = time.perf_counter()
-        answers = results.answer(stored, found, k, max_distance)
+        answers = results.answer(stored, found, k, max_distance, rerank=rerank)
         milliseconds = 1000 * (time.perf_counter() - started)
-    if sheet:  # before anything is printed, for a reader that goes, as `| head` does, ends the printing
-        _write_sheet(answers, sheet)
+    # Before anything is printed: a reader that goes, as `| head` does, ends the printing.
+    views.write(answers, sheet, html)
     if json:
         for record in (record for answer in answers for record in answer.records()):
             console.emit(record)
     elif files:
         _print_files(answers, b"\0" if nul else b"\n")
     else:
+        views.show(answers, preview)
         _print_table(answers)
     console.note(f"{len(stored):,} images searched in {milliseconds:.1f} ms")
     _note_ties(answers)
@@ -72,6 +86,8 @@ def query(
         raise NothingFound(
             f"no image within {max_distance} of {bundle.bits} bits", hint="allow more with --max-distance"
         )
+    if open:
+        views.open_best(answers, sheet, html)
     if found.skipped:
         raise typer.Exit(3)
 
@@ -88,19 +104,20 @@ def _collection(images: list[str], nul: bool) -> "Collection":
 
 def _print_table(answers: "list[Answer]") -> None:
     """Print one row a hit; with several queries, the query stands in front."""
-    several = len(answers) > 1
+    several, reranked = len(answers) > 1, any(hit.asymmetric is not None for answer in answers for hit in answer.hits)
     hits = [(answer, hit) for answer in answers for hit in answer.hits]
     rows = [
         [
             *([console.safe(answer.query)] if several else []),
             str(hit.rank),
             f"{hit.distance}/{hit.bits}",
+            *([f"{hit.asymmetric:.2f}"] if reranked else []),
             console.safe(hit.label),
             console.safe(hit.path),
         ]
         for answer, hit in hits
     ]
-    columns = [*(["query"] if several else []), "#", "distance", "label", "path"]
+    columns = [*(["query"] if several else []), "#", "distance", *(["weighed"] if reranked else []), "label", "path"]
     console.table(columns, rows, links=[f"file://{quote(os.path.abspath(hit.path))}" for _, hit in hits])
 
 
@@ -118,14 +135,7 @@ def _note_ties(answers: "list[Answer]") -> None:
     cut = [answer for answer in answers if answer.cut]
     if len(answers) == 1 and cut:
         last = cut[0].hits[-1]
-        console.note(f"the last distance, {last.distance}/{last.bits}, is shared by {cut[0].ties:,} images")
+        place = "the last distance," if last.asymmetric is None else "the last place, at distance"
+        console.note(f"{place} {last.distance}/{last.bits}, is shared by {cut[0].ties:,} images")
     elif cut:
         console.note(f"{len(cut):,} of {len(answers):,} queries end among images at the same distance")
-
-
-def _write_sheet(answers: "list[Answer]", path: Path) -> None:
-    from ganhash_cli.engine import sheet
-
-    sheet.write(answers, path)
-    shown = f", the first {sheet.MOST_ROWS} queries" if len(answers) > sheet.MOST_ROWS else ""
-    console.note(f"contact sheet: {console.safe(os.fspath(path))}{shown}")

@@ -4,6 +4,8 @@ A logit z >= 0 is a 1, anything else a 0 (`torch.sign` would give a third value 
 significant first and padded with zeros to a width in bytes that search is fast at; padding changes no distance.
 """
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,8 @@ BIT_ORDER = "msb-first"
 MAX_BITS = 1024
 
 Codes = NDArray[np.uint8]
+Numeric = Literal["float32", "bfloat16"]
+"""The arithmetic that logits are computed in. Codes of the two differ in bits near zero and are not to be compared."""
 
 
 def width(bits: int) -> int:
@@ -61,23 +65,14 @@ def hamming(a: Codes, b: Codes) -> NDArray[np.int32]:
     [[1, 0]]
     """
     table = np.zeros((len(a), len(b)), np.int32)
-    columns = np.ascontiguousarray(_words(b).T)  # whole columns of words: 3 x as quick as byte by byte
-    for row, code in zip(table, _words(a), strict=True):
+    columns = np.ascontiguousarray(words(b).T)  # whole columns of words: 3 x as quick as byte by byte
+    for row, code in zip(table, words(a), strict=True):
         for column, word in zip(columns, code, strict=True):
             row += np.bitwise_count(column ^ word)
     return table
 
 
-def distinct(codes: Codes) -> int:
-    """Return how many different codes there are.
-
-    >>> distinct(np.array([[0, 0, 0, 3], [0, 0, 0, 1], [0, 0, 0, 3]], np.uint8))
-    2
-    """
-    words = _words(codes)
-    return len(np.unique(words[:, 0] if words.shape[1] == 1 else words.view(np.dtype((np.void, codes.shape[1])))))
-
-
-def _words(codes: Codes) -> NDArray[np.unsignedinteger]:
+def words(codes: Codes) -> NDArray[np.unsignedinteger]:
+    """View packed codes, (N, W) bytes, as (N, w) of the widest words that divide a row."""
     size = next(size for size in (8, 4, 1) if codes.shape[1] % size == 0)
     return np.ascontiguousarray(codes).view(f"u{size}")

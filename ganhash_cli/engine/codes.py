@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,6 +219,8 @@ def _read_header(file: h5py.File) -> Header:
     names = json.loads(_slice(file["class_names"], 0, None).tobytes()) if "class_names" in file else []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise CorruptError("class_names is no list of texts")
+    if (numeric := facts["numeric"].decode()) not in get_args(bits.Numeric):
+        raise CorruptError(f"its codes were computed in {numeric!r}, which this ganhash does not know")
     if b"\0" in facts["root"]:
         raise CorruptError("its root is no path")
     return Header(
@@ -228,6 +230,7 @@ def _read_header(file: h5py.File) -> Header:
         side=int(facts["side"]),
         trained_on=facts["trained_on"].decode(errors="surrogateescape"),
         class_names=tuple(names),
+        numeric=cast(bits.Numeric, numeric),
     )
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine.bits import Codes
+from ganhash_cli.engine.bits import Codes, Numeric
 
 FORMAT = b"ganhash-codes"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Header:
-    """What all codes of a file have in common; paths are relative to `root`, `side` is in pixels."""
+    """What all codes of a file have in common; paths are relative to `root`, `side` is in pixels.
+
+    `numeric` is the arithmetic they were computed in.
+    """
 
     bits: int
     fingerprint: str
@@ -52,6 +55,7 @@ class Header:
     side: int
     trained_on: str
     class_names: tuple[str, ...] = ()
+    numeric: Numeric = "float32"
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def attributes(columns: Iterable[str]) -> dict[str, type]:
     """Return the attributes of a file with these columns: each a text (`bytes`) or a number (`int`)."""
     return {
         **dict.fromkeys(("schema", "bits", "side"), int),
-        **dict.fromkeys(("format", "fingerprint", "root", "trained_on", "sha256"), bytes),
+        **dict.fromkeys(("format", "fingerprint", "numeric", "root", "trained_on", "sha256"), bytes),
         **{f"sha256_{name}": bytes for name in columns},
     }
 
@@ -92,6 +96,7 @@ def pack(header: Header, rows: Rows) -> tuple[dict[str, NDArray[Any]], dict[str,
         "bits": header.bits,
         "side": header.side,
         "fingerprint": header.fingerprint.encode(),
+        "numeric": header.numeric.encode(),
         "root": header.root,
         "trained_on": header.trained_on.encode(errors="surrogateescape"),
         **{f"sha256_{name}": digest(data) for name, data in columns.items()},

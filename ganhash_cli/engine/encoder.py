@@ -13,17 +13,21 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes, decoding, files, images
+from ganhash_cli.engine import codes, decoding, distinct, files, images
+from ganhash_cli.engine import runtime as runtimes
+from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, path_record
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.draft import Draft
 from ganhash_cli.engine.images import Collection, Entry, Skipped
 from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.runtime import Runtime
 from ganhash_cli.engine.segments import SIZE, Segments, same_making
 from ganhash_cli.errors import CorruptError, MismatchError, UsageError
 
 BATCH = 32
+PROBE = 256  # images on which a runtime is compared with the usual one
 _TRIES = 3  # to read a file that changes while it is read
 
 Square = NDArray[np.uint8]
@@ -39,7 +43,10 @@ class Hasher(Protocol):
 
 @dataclass(frozen=True)
 class EncodeReport:
-    """What an encode did: found = encoded + kept + skipped; `dropped` rows are those of files that are gone."""
+    """What an encode did: found = encoded + kept + skipped; `dropped` rows are those of files that are gone.
+
+    `differing` is how many of a million bits differ from ONNX Runtime's in float32, None where that computed them all.
+    """
 
     out: Path
     bits: int
@@ -48,6 +55,7 @@ class EncodeReport:
     dropped: int
     distinct: int
     seconds: float
+    differing: float | None
     skipped: tuple[Skipped, ...]
 
     @property
@@ -69,25 +77,32 @@ def encode(
     overwrite: bool = False,
     strict: bool = False,
     runtime: Hasher | None = None,
+    runtime_name: runtimes.Name = "auto",
+    numeric: Numeric = "float32",
 ) -> Work[EncodeReport]:
     """Write the codes of a collection to `out`, its rows in the byte order of the paths.
 
-    Codes of unchanged files are kept from `out` and from a stopped run. Raises `UsageError` where `out` holds
-    another root, `MismatchError` where it holds codes of another model, `InputError` where no image is usable.
+    Codes of unchanged files are kept from `out` and from a stopped run. The runtime called `runtime_name` computes the
+    others in the arithmetic `numeric`; `runtime` stands in its place. Raises `UsageError` where `out` holds another
+    root, `MismatchError` where it holds codes of another model or arithmetic, `InputError` where no image is usable.
     """
     started = time.monotonic()
     refused = [images.refuse(bad.path, bad.reason, strict=strict) for bad in collection.skipped]
     class_names = collection.class_names if collection.labelled else ()
-    header = Header(bundle.bits, bundle.fingerprint, collection.root, bundle.side, bundle.source, class_names)
+    header = Header(bundle.bits, bundle.fingerprint, collection.root, bundle.side, bundle.source, class_names, numeric)
     with files.lock(out):
         draft, segments = Draft(header, collection), Segments(out)
         before = [] if overwrite or not out.exists() else _adopt_output(out, draft)
         segments.adopt_into(draft)
         kept = int(draft.done.sum())
         missing = np.flatnonzero(~draft.done).tolist()
+        differing = None
         if missing:
-            hasher = runtime or _open_runtime(bundle)
-            refused += yield from _encode_rows(missing, hasher, collection, draft, segments, strict)
+            opened = runtime or runtimes.open_runtime(bundle, runtime_name, numeric)
+            if isinstance(opened, Runtime) and opened.name != "onnx":
+                some = [collection.file(draft.entries[row]) for row in missing[:PROBE]]
+                differing = _differing(opened, bundle, some)
+            refused += yield from _encode_rows(missing, opened, collection, draft, segments, strict)
         if not draft.done.any():
             raise images.nothing_usable(collection, refused)
         rows = draft.rows(np.flatnonzero(draft.done).tolist(), labelled=collection.labelled)
@@ -100,8 +115,9 @@ def encode(
         encoded=len(rows.paths) - kept,
         kept=kept,
         dropped=sum(not draft.knows(path) for path in before),
-        distinct=bits.distinct(rows.codes),
+        distinct=len(distinct.group(rows.codes)),
         seconds=time.monotonic() - started,
+        differing=differing,
         skipped=tuple(refused),
     )
 
@@ -111,10 +127,17 @@ def skipped_list(out: Path) -> Path:
     return out.with_name(f"{out.name}.skipped.jsonl")
 
 
-def _open_runtime(bundle: Bundle) -> Hasher:
-    from ganhash_cli.engine.runtime import open_runtime  # not needed, nor loaded, where all codes are known
-
-    return open_runtime(bundle)
+def _differing(runtime: Runtime, bundle: Bundle, some: list[bytes]) -> float | None:
+    """Return how many of a million bits of some images differ from those of ONNX Runtime in float32."""
+    squares = [square for square in decoding.squares(some, bundle.side) if not isinstance(square, Undecodable)]
+    if not squares:
+        return None
+    usual = runtimes.open_runtime(bundle, "onnx")
+    batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
+    flips = [
+        (_logits(runtime, batch, bundle.side) >= 0) != (_logits(usual, batch, bundle.side) >= 0) for batch in batches
+    ]
+    return 1e6 * float(np.concatenate(flips).mean())
 
 
 def _adopt_output(out: Path, draft: Draft) -> list[bytes]:
@@ -126,7 +149,8 @@ def _adopt_output(out: Path, draft: Draft) -> list[bytes]:
                 hint="write to another file with -o, or replace this one with --overwrite",
             )
         if not same_making(stored.header, draft.header):
-            raise MismatchError(f"{out} holds codes of another model", hint="replace them with --overwrite, or use -o")
+            other = "another model" if stored.header.numeric == draft.header.numeric else stored.header.numeric
+            raise MismatchError(f"{out} holds codes of {other}", hint="replace them with --overwrite, or use -o")
         draft.adopt(stored)
         return stored.paths()
 

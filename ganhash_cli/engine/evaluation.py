@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ganhash_cli.engine import bit_statistics, bits, histograms, metrics, overlap, queries
+import numpy as np
+
+from ganhash_cli.engine import bit_statistics, distinct, histograms, metrics, overlap, queries
 from ganhash_cli.engine.bit_statistics import BitStatistics
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
@@ -26,6 +28,7 @@ RADIUS = 2
 class Evaluation:
     """Every figure; `queries` are those with a relevant item, the only ones that count.
 
+    `map_at_all_reranked` ranks by asymmetric distance; None where that was not asked for.
     `without_relevant` queries were left out; `unlabelled` images of the database are relevant to none.
     """
 
@@ -36,6 +39,7 @@ class Evaluation:
     database: int
     unlabelled: int
     map_at_all: float
+    map_at_all_reranked: float | None
     r: int
     map_at_r: float
     k: int
@@ -61,6 +65,7 @@ class Evaluation:
             "database": self.database,
             "database_unlabelled": self.unlabelled,
             "map_at_all": self.map_at_all,
+            **({} if self.map_at_all_reranked is None else {"map_at_all_reranked": self.map_at_all_reranked}),
             "r": self.r,
             "map_at_r": self.map_at_r,
             "k": self.k,
@@ -87,6 +92,7 @@ def evaluate(
     *,
     k: int = 100,
     r: int = 1000,
+    rerank: bool = False,
     allow_overlap: bool = False,
 ) -> Work[Evaluation]:
     """Hash the queries by the model of the codes, look for leaks, and measure.
@@ -102,10 +108,10 @@ def evaluate(
     known = yield from overlap.find(found, stored, bundle)
     if not allow_overlap:
         known.refuse()
-    return measure(found, stored, known, k=k, r=r)
+    return measure(found, stored, known, k=k, r=r, rerank=rerank)
 
 
-def measure(found: Queries, stored: StoredCodes, known: Overlap, *, k: int, r: int) -> Evaluation:
+def measure(found: Queries, stored: StoredCodes, known: Overlap, *, k: int, r: int, rerank: bool = False) -> Evaluation:
     """Measure queries against codes of their model; `InputError` where no query has a relevant image."""
     relevance = Relevance.of(stored)
     counts = histograms.of_codes(found.codes, stored.codes, stored.header.bits, relevance.rows(found.labels))
@@ -115,6 +121,8 @@ def measure(found: Queries, stored: StoredCodes, known: Overlap, *, k: int, r: i
             f"none of the {len(counts.items):,} queries has an image of its class in {stored.path}",
             hint="name queries of classes that the database holds",
         )
+    by_logits = histograms.of_logits(found.logits, stored.codes, relevance.rows(found.labels)) if rerank else ()
+    reranked = [metrics.average_precision(each) for each in by_logits]
     return Evaluation(
         bits=stored.header.bits,
         fingerprint=stored.header.fingerprint,
@@ -123,12 +131,13 @@ def measure(found: Queries, stored: StoredCodes, known: Overlap, *, k: int, r: i
         database=len(stored),
         unlabelled=relevance.unlabelled,
         map_at_all=metrics.mean(metrics.average_precision(counted)),
+        map_at_all_reranked=metrics.mean(np.concatenate(reranked)) if rerank else None,
         r=r,
         map_at_r=metrics.mean(metrics.average_precision_at(counted, r)),
         k=k,
         precision_at_k=metrics.mean(metrics.precision_at(counted, k)),
         curve=metrics.curve(counted),
-        distinct=bits.distinct(stored.codes),
+        distinct=len(distinct.group(stored.codes)),
         statistics=bit_statistics.of(stored.codes, stored.header.bits),
         overlap=known,
         skipped=found.skipped,

@@ -20,7 +20,7 @@ from ganhash_cli.engine import bundle
 from ganhash_cli.engine.files import atomic_path, atomic_write
 from ganhash_cli.engine.model import HashNet, logits_of
 from ganhash_cli.engine.progress import Progress, Work
-from ganhash_cli.engine.runtime import Runtime
+from ganhash_cli.engine.runtime import Runtime, of_onnx
 
 PROBE = 512  # real images on which ONNX Runtime is compared with torch
 
@@ -34,7 +34,7 @@ def export(network: HashNet, side: int, folder: Path, probe: NDArray[np.uint8]) 
     yield Progress("writing the model", 1, 3)
     write_onnx(network, side, folder / bundle.ONNX)
     yield Progress("writing the model", 2, 3)
-    check = _compare(network, Runtime((folder / bundle.ONNX).read_bytes(), network.head.out_features, side), probe)
+    check = _compare(network, of_onnx((folder / bundle.ONNX).read_bytes(), network.head.out_features, side), probe)
     yield Progress("writing the model", 3, 3)
     return check
 

@@ -5,12 +5,13 @@ All that a tie-aware metric needs to know of a ranking: no sort, and memory for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_cli.engine import asymmetric, distinct
 from ganhash_cli.engine.bits import Codes, hamming
 
 _BLOCK = 32  # queries; their distances to 59,000 items take 8 MB
@@ -40,6 +41,21 @@ def of_codes(queries: Codes, database: Codes, bits: int, relevant: Iterable[Rows
             items[query] = np.bincount(distances, minlength=bits + 1)
             hits[query] = np.bincount(distances[next(relevant)], minlength=bits + 1)
     return Histograms(items, hits)
+
+
+def of_logits(logits: NDArray[np.floating], database: Codes, relevant: Iterable[Rows]) -> Iterator[Histograms]:
+    """Count the asymmetric distances of (Q, bits) logits to (N, W) packed codes; one query, (1, L), at a time.
+
+    Each query has distances of its own, L of them, so that counts are not by distance but by its rank.
+    """
+    known = distinct.group(database)
+    code_of = known.of_rows()
+    for row, rows in zip(logits, relevant, strict=True):
+        levels, level_of = np.unique(asymmetric.distances(row, known.codes), return_inverse=True)
+        items = np.zeros(len(levels), np.int64)
+        np.add.at(items, level_of, known.sizes)
+        hits = np.bincount(level_of[code_of[rows]], minlength=len(levels))
+        yield Histograms(items[None], hits[None])
 
 
 def of_tables(distances: NDArray[np.integer], relevant: NDArray[np.bool_]) -> Histograms:

@@ -1,23 +1,28 @@
 """Codes → the nearest of them, exactly; ties go to the smaller id.
 
 A chunked scan in numpy is the definition and the default. Where many queries meet many codes, faiss gives the
-same ids sooner.
+same ids sooner, and sooner still among the distinct codes, of which trained networks make few.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine.bits import Codes, width
+from ganhash_cli.engine import distinct
+from ganhash_cli.engine.bits import Codes, width, words
+from ganhash_cli.engine.distinct import Distinct
 
 Distances = NDArray[np.int32]
 Ids = NDArray[np.int64]
 
 _CHUNK = 32_768  # rows; xor, count and sum then stay in the cache
 _FAISS_PAYS = 4 << 30  # bytes compared, about half a second in numpy; importing faiss takes 0.1 s
+_DISTINCT_PAYS = 256  # queries; grouping costs as much as about 100 of them
+_DISTINCT_SHARE = 0.8  # of the codes, at most; with more, nothing is saved
 _FAISS_MOST = 1024  # neighbours; faiss keeps a bucket of this size for each distance
 
 
@@ -37,9 +42,35 @@ class ExactIndex:
         if not k or not len(queries):
             return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
         if self._codes.nbytes * len(queries) >= _FAISS_PAYS and queries.shape[1] >= 8 and k <= _FAISS_MOST:
-            return self._search_faiss(queries, k)
+            if len(queries) >= _DISTINCT_PAYS and len(self._distinct) <= _DISTINCT_SHARE * len(self):
+                return self._search_distinct(queries, k)
+            return _search_faiss(queries, self._codes, k)
         found = [self._nearest(query, k) for query in queries]
         return np.stack([distances for distances, _ in found]), np.stack([ids for _, ids in found])
+
+    @cached_property
+    def _distinct(self) -> Distinct:
+        return distinct.group(self._codes)
+
+    def _search_distinct(self, queries: Codes, k: int) -> tuple[Distances, Ids]:
+        """Search the distinct codes, then take their rows.
+
+        The k nearest rows are held by the k nearest distinct codes, these too by (distance, smallest id): before a
+        row stands at least one of each distinct code that stands before its own.
+        """
+        known = self._distinct
+        near, which = _search_faiss(queries, known.codes, min(k, len(known)))
+        distances, ids = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
+        for row, (levels, groups) in enumerate(zip(near, which, strict=True)):
+            starts = known.starts[groups]
+            sizes = np.minimum(known.ends[groups] - starts, k)
+            # Whole levels of distance until there are k: of the last one, the smallest ids.
+            needed = np.searchsorted(levels, levels[np.searchsorted(np.cumsum(sizes), k)], side="right")
+            taken = [known.rows[a : a + n] for a, n in zip(starts[:needed], sizes[:needed], strict=True)]
+            rows, at = np.concatenate(taken), np.repeat(levels[:needed], sizes[:needed])
+            order = np.lexsort((rows, at))[:k]
+            distances[row], ids[row] = at[order], rows[order]
+        return distances, ids
 
     def radius(self, queries: Codes, most: int) -> list[tuple[Distances, Ids]]:
         """Return for each query the distances and ids of all codes no farther than `most`, by (distance, id)."""
@@ -77,23 +108,24 @@ class ExactIndex:
 
     def _scan(self, query: Codes) -> Iterator[tuple[int, NDArray[np.uint16]]]:
         """Yield the first id and the distances of one chunk after the other."""
-        words, word = _words(self._codes), _words(query[None])
-        tile = np.tile(word, (min(_CHUNK, len(words)), 1))  # of the chunk's shape: xor is then 3 x quicker
-        for start in range(0, len(words), _CHUNK):
-            block = words[start : start + _CHUNK]
+        rows = words(self._codes)
+        tile = np.tile(words(query[None]), (min(_CHUNK, len(rows)), 1))  # of the chunk's shape: xor is 3 x quicker
+        for start in range(0, len(rows), _CHUNK):
+            block = rows[start : start + _CHUNK]
             yield start, _sum_rows(np.bitwise_count(block ^ tile[: len(block)]))
 
-    def _search_faiss(self, queries: Codes, k: int) -> tuple[Distances, Ids]:
-        import faiss
 
-        threads = faiss.omp_get_max_threads()
-        # One query is not shared out over the codes; a second thread would only be waited for.
-        faiss.omp_set_num_threads(1 if len(queries) == 1 else threads)
-        try:
-            distances, ids = faiss.knn_hamming(queries, self._codes, k, variant="mc")
-        finally:
-            faiss.omp_set_num_threads(threads)
-        return distances, ids
+def _search_faiss(queries: Codes, codes: Codes, k: int) -> tuple[Distances, Ids]:
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    # One query is not shared out over the codes; a second thread would only be waited for.
+    faiss.omp_set_num_threads(1 if len(queries) == 1 else threads)
+    try:
+        distances, ids = faiss.knn_hamming(queries, codes, k, variant="mc")
+    finally:
+        faiss.omp_set_num_threads(threads)
+    return distances, ids
 
 
 def _padded(codes: Codes, bits: int) -> Codes:
@@ -104,10 +136,6 @@ def _padded(codes: Codes, bits: int) -> Codes:
     if codes.shape[1] == narrow < wide:
         codes = np.pad(codes, ((0, 0), (0, wide - narrow)))
     return np.ascontiguousarray(codes)
-
-
-def _words(codes: Codes) -> NDArray[np.unsignedinteger]:
-    return codes.view(np.uint32 if codes.shape[1] == 4 else np.uint64)
 
 
 def _sum_rows(counts: NDArray[np.uint8]) -> NDArray[np.uint16]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganhash_cli.engine import decoding
+from ganhash_cli.engine import bits, decoding
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.decoding import Undecodable
@@ -76,7 +76,7 @@ def _same_code(queries: Queries, stored: StoredCodes) -> list[list[int]]:
     """Return for each query the rows that may be the same image: equal in code and, but for rounding, confidence."""
     index, confidence = ExactIndex(stored.codes, stored.header.bits), stored.column("confidence").astype(np.int16)
     found = []
-    for code, own in zip(queries.codes, queries.confidence.tolist(), strict=True):
+    for code, own in zip(queries.codes, bits.confidence(queries.logits).tolist(), strict=True):
         ((_, rows),) = index.radius(code[None], 0)
         found.append(rows[np.abs(confidence[rows] - own) <= 1].tolist())
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +96,19 @@ def _finished(folder: Path, plan: dict[str, Any]) -> Fakes | None:
     """Return the fakes that stand in `folder` if they are those of `plan`, without what a kill may have left."""
     if not (folder / fakes.DESCRIPTION).exists():
         return None
-    record = files.read_json(folder / fakes.DESCRIPTION)
+    record = _completed(files.read_json(folder / fakes.DESCRIPTION))
     if any(record.get(key) != value for key, value in plan.items()):
         return None
     found = Fakes.open(folder)
     shutil.rmtree(folder / fakes.WORK, ignore_errors=True)
     return found
+
+
+def _completed(record: dict[str, Any]) -> dict[str, Any]:
+    """Give what an earlier version wrote the settings that have come since: their defaults change nothing."""
+    defaults = {each.name: each.default for each in fields(GenerateSettings)}
+    known = record.get("settings")
+    return record | {"settings": {**defaults, **known}} if isinstance(known, dict) else record
 
 
 def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
@@ -134,7 +141,7 @@ def _empty(folder: Path) -> bool:
 def _planned(work: Path) -> dict[str, Any] | None:
     """Return the plan of the unfinished work, None where there is none that can be read."""
     try:
-        return files.read_json(work / PLAN)
+        return _completed(files.read_json(work / PLAN))
     except (InputError, CorruptError):
         return None
 

@@ -26,14 +26,14 @@ _NAMED = 3  # files that cannot be read, where none can
 class Queries:
     """Q images that could be read: their files, packed codes (Q, W) and labels, and what was left out.
 
-    `confidence` is that of the codes, (Q,), as codes.h5 stores it; `digests` are the SHA-256 of their pixels.
+    `logits` are what the codes are the signs of, (Q, bits); `digests` are the SHA-256 of their pixels.
     """
 
     files: tuple[bytes, ...]
     codes: bits.Codes
     labels: tuple[tuple[str, ...], ...]
     skipped: tuple[Skipped, ...]
-    confidence: NDArray[np.uint8]
+    logits: NDArray[np.float32]
     digests: tuple[str, ...]
 
 
@@ -71,7 +71,7 @@ def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Quer
         codes=bits.pack(logits),
         labels=tuple(tuple(collection.class_names[label] for label in entry.labels) for entry in good),
         skipped=tuple(Skipped(openable(collection.root, each.path), each.reason) for each in skipped),
-        confidence=bits.confidence(logits),
+        logits=logits,
         digests=tuple(digests),
     )
 

@@ -8,15 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_cli.engine import asymmetric
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.index import ExactIndex
 from ganhash_cli.engine.queries import Queries, openable
 
+CANDIDATES = 10  # times k
+
 
 @dataclass(frozen=True)
 class Hit:
-    """One neighbour: `distance` of `bits`; `path` can be opened from here, `id` is its row."""
+    """One neighbour: `distance` of `bits`; `path` can be opened from here, `id` is its row.
+
+    `asymmetric` is the distance that it was ranked by, None where that is `distance` itself.
+    """
 
     rank: int
     distance: int
@@ -24,6 +30,7 @@ class Hit:
     path: bytes
     labels: tuple[str, ...]
     id: int
+    asymmetric: float | None = None
 
     @property
     def label(self) -> str:
@@ -33,7 +40,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Answer:
-    """The neighbours of one query; `ties` counts all codes at the last distance shown, also those not shown."""
+    """The neighbours of one query; `ties` counts all images as near as the last one shown, also those not shown."""
 
     query: bytes
     labels: tuple[str, ...]
@@ -43,8 +50,9 @@ class Answer:
 
     @property
     def cut(self) -> bool:
-        """Whether images at the last distance were left out, so that chance (the id) decided."""
-        return sum(hit.distance == self.hits[-1].distance for hit in self.hits) < self.ties
+        """Whether images as near as the last one were left out, so that chance (the id) decided."""
+        shown = [(hit.distance, hit.asymmetric) for hit in self.hits]
+        return bool(shown) and shown.count(shown[-1]) < self.ties
 
     def right(self, hit: Hit) -> bool | None:
         """Whether a hit shares a label with the query; None where either has none."""
@@ -60,6 +68,7 @@ class Answer:
                 "rank": hit.rank,
                 "distance": hit.distance,
                 "bits": hit.bits,
+                **({} if hit.asymmetric is None else {"asymmetric": hit.asymmetric}),
                 **path_record(hit.path),
                 "label": hit.label or None,
                 **({"labels": list(hit.labels)} if len(hit.labels) > 1 else {}),
@@ -69,9 +78,17 @@ class Answer:
         ]
 
 
-def answer(stored: StoredCodes, queries: Queries, k: int, most: int | None = None) -> list[Answer]:
-    """Return the k nearest of each query, with `most` only those no farther than that."""
+def answer(
+    stored: StoredCodes, queries: Queries, k: int, most: int | None = None, *, rerank: bool = False
+) -> list[Answer]:
+    """Return the k nearest of each query, with `most` only those no farther than that.
+
+    With `rerank` they are the first k by asymmetric distance among the `CANDIDATES` k nearest and all that are as
+    near as the last of these.
+    """
     index = ExactIndex(stored.codes, stored.header.bits)
+    if rerank:
+        return [_reranked(stored, index, queries, number, k, most) for number in range(len(queries.codes))]
     if most is None:
         found = list(zip(*index.search(queries.codes, k), strict=True))
     else:
@@ -85,9 +102,31 @@ def answer(stored: StoredCodes, queries: Queries, k: int, most: int | None = Non
     ]
 
 
-def _hits(stored: StoredCodes, distances: NDArray[np.int32], ids: NDArray[np.int64]) -> tuple[Hit, ...]:
-    header = stored.header
+def _reranked(
+    stored: StoredCodes, index: ExactIndex, queries: Queries, number: int, k: int, most: int | None
+) -> Answer:
+    code = queries.codes[number : number + 1]
+    if most is None:
+        nearest, _ = index.search(code, CANDIDATES * k)
+        most = int(nearest.max(initial=0))
+    [(distances, ids)] = index.radius(code, most)
+    weighed = asymmetric.distances(queries.logits[number], stored.codes[ids])
+    order = np.lexsort((ids, weighed))[:k]
+    tied = int(np.count_nonzero(weighed == weighed[order[-1]])) if len(order) else 0
+    hits = _hits(stored, distances[order], ids[order], weighed[order])
+    return Answer(queries.files[number], queries.labels[number], hits, len(stored), tied)
+
+
+def _hits(
+    stored: StoredCodes,
+    distances: NDArray[np.int32],
+    ids: NDArray[np.int64],
+    weighed: NDArray[np.float64] | None = None,
+) -> tuple[Hit, ...]:
+    header, reranked = stored.header, [None] * len(ids) if weighed is None else weighed.tolist()
     return tuple(
-        Hit(rank, distance, header.bits, openable(header.root, stored.path_of(row)), stored.labels_of(row), row)
-        for rank, (distance, row) in enumerate(zip(distances.tolist(), ids.tolist(), strict=True), start=1)
+        Hit(rank, distance, header.bits, openable(header.root, stored.path_of(row)), stored.labels_of(row), row, exact)
+        for rank, (distance, row, exact) in enumerate(
+            zip(distances.tolist(), ids.tolist(), reranked, strict=True), start=1
+        )
     )

@@ -1,45 +1,104 @@
-"""Logits from a bundle without torch: decoded squares in, one row of logits an image out, by ONNX Runtime."""
+"""Logits from a bundle: decoded squares in, one row of logits an image out, by ONNX Runtime, OpenVINO or torch."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.errors import CorruptError
+from ganhash_cli.errors import CorruptError, PluginError, UsageError
 
 BATCH = 32
+MOST_DIFFERING = 10.0  # bits in a million between ONNX Runtime and torch, for `auto` to trust the former
+
+Name = Literal["auto", "onnx", "openvino", "torch"]
+
+Compute = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
+@dataclass(frozen=True)
 class Runtime:
-    """An opened ONNX model with `bits` outputs for squares of `side` pixels."""
+    """An opened model with `bits` outputs for squares of `side` pixels, called `name`, computing in `numeric`."""
 
-    def __init__(self, model: bytes, bits: int, side: int) -> None:
-        import onnxruntime
-
-        onnxruntime.set_default_logger_severity(3)
-        self.bits = bits
-        self.side = side
-        # Loaded from bytes, so that nothing can come from outside this one file.
-        self._session: Any = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    name: str
+    numeric: Numeric
+    bits: int
+    side: int
+    compute: Compute
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn (N, side, side, 3) RGB bytes into (N, bits) logits, in batches of at most 32."""
         if images.shape[1:] != (self.side, self.side, 3):
             raise ValueError(f"images must be (N, {self.side}, {self.side}, 3), got {images.shape}")
-        parts = [
-            self._session.run(None, {"images": images[start : start + BATCH]})[0]
-            for start in range(0, len(images), BATCH)
-        ]
+        parts = [self.compute(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, self.bits), np.float32)
 
 
-def open_runtime(bundle: Bundle) -> Runtime:
-    """Return the runtime that computes logits for `bundle`, after checking its file against the digest."""
+def open_runtime(bundle: Bundle, name: Name = "auto", numeric: Numeric = "float32") -> Runtime:
+    """Return the runtime that computes logits for `bundle`, after checking its file against the digest.
+
+    `auto` is ONNX Runtime, or torch where the two were seen to differ when the model was written; for bfloat16,
+    OpenVINO where it is installed, else torch. Raises `PluginError` where a runtime is not installed and `UsageError`
+    where it cannot compute in that class.
+    """
+    chosen = _chosen(bundle, numeric) if name == "auto" else name
+    if chosen == "torch":
+        from ganhash_cli.engine import torch_runtime  # two seconds, which nobody else is to wait for
+
+        return Runtime(chosen, numeric, bundle.bits, bundle.side, torch_runtime.open_network(bundle, numeric))
     model = bundle.verified(bundle.onnx).read_bytes()
+    opening = {"onnx": onnx, "openvino": openvino}[chosen]
     try:
-        return Runtime(model, bundle.bits, bundle.side)
-    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        return Runtime(chosen, numeric, bundle.bits, bundle.side, opening(model, numeric))
+    except (UsageError, PluginError):
+        raise
+    except Exception as error:  # neither library's exceptions share a base class
         raise CorruptError(f"{bundle.onnx} cannot be loaded: {error}") from error
+
+
+def of_onnx(model: bytes, bits: int, side: int) -> Runtime:
+    """Return the ONNX Runtime of a model that is no bundle yet."""
+    return Runtime("onnx", "float32", bits, side, onnx(model))
+
+
+def _chosen(bundle: Bundle, numeric: Numeric) -> str:
+    if numeric == "bfloat16":
+        return "openvino" if find_spec("openvino") else "torch"
+    check = bundle.metrics.get("onnx_check") or {}
+    return "torch" if check.get("differing_per_million", 0) >= MOST_DIFFERING else "onnx"
+
+
+def onnx(model: bytes, numeric: Numeric = "float32") -> Compute:
+    """Return what ONNX Runtime computes of a model; from bytes, so that nothing can come from outside this one file."""
+    if numeric != "float32":
+        raise UsageError(
+            f"ONNX Runtime computes this model in float32, not in {numeric}", hint="--runtime openvino or torch does"
+        )
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)
+    session: Any = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(None, {"images": images})[0]
+
+
+def openvino(model: bytes, numeric: Numeric = "float32") -> Compute:
+    """Return what OpenVINO computes of a model on the processor; `UsageError` where that has no such arithmetic."""
+    try:
+        from openvino import Core
+    except ImportError:
+        raise PluginError(
+            "the runtime openvino is not installed", hint="pip install 'ganhash[openvino]', or use --runtime auto"
+        ) from None
+    hint = {"float32": "f32", "bfloat16": "bf16"}[numeric]
+    compiled = Core().compile_model(Core().read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": hint})
+    if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
+        raise UsageError(f"this processor cannot compute in {numeric}", hint="use --precision float32")
+    request = compiled.create_infer_request()
+    # The result lies in memory that the next batch overwrites.
+    return lambda images: request.infer({"images": images})[0].copy()

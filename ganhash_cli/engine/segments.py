@@ -47,5 +47,10 @@ class Segments:
 
 
 def same_making(one: Header, other: Header) -> bool:
-    """Whether codes under these headers come from the same root and the same model."""
-    return (one.root, one.fingerprint, one.bits) == (other.root, other.fingerprint, other.bits)
+    """Whether codes under these headers come from the same root and the same model, computed in the same class."""
+    return (one.root, one.fingerprint, one.bits, one.numeric) == (
+        other.root,
+        other.fingerprint,
+        other.bits,
+        other.numeric,
+    )

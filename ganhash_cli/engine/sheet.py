@@ -21,7 +21,7 @@ _FEWEST_COLUMNS = 4  # so that the heading has room
 _TILE, _FRAME, _GAP, _CAPTION, _MARGIN, _HEAD = 128, 4, 12, 48, 24, 48
 _QUERY_GAP = 36  # between the query and its neighbours, with a line in it
 _INK, _FAINT, _LINE, _PAPER, _EMPTY = "#1c1f24", "#6b7280", "#d7dbe0", "#ffffff", "#e5e7eb"
-_RIGHT, _WRONG = "#1b9e77", "#d95f02"  # told apart by colour-blind eyes too
+RIGHT, WRONG = "#1b9e77", "#d95f02"  # told apart by colour-blind eyes too
 _STEP, _ROW = _TILE + 2 * _FRAME + _GAP, _TILE + 2 * _FRAME + _CAPTION
 
 Drawn = NDArray[np.uint8] | Undecodable
@@ -67,7 +67,7 @@ def _head(pen: ImageDraw.ImageDraw, answers: Sequence[Answer]) -> None:
         about = f"nearest of {hits[0][0].searched:,} images by Hamming distance, {hits[0][1].bits}-bit codes"
         words = [(about, _FAINT)]
     if any(answer.right(hit) is not None for answer, hit in hits):
-        words += [("same label", _RIGHT), ("another label", _WRONG)]
+        words += [("same label", RIGHT), ("another label", WRONG)]
     pen.text((_MARGIN + _FRAME, _MARGIN // 2), "query", _FAINT, _font(15))
     left = float(_left(0) + _FRAME)
     for text, colour in words:
@@ -81,7 +81,7 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, answer: Answer, top:
     _caption(pen, (_MARGIN, top), label or name, name if label else "")
     for column, hit in enumerate(answer.hits[:MOST_COLUMNS]):
         corner = (_left(column), top)
-        frame = {True: _RIGHT, False: _WRONG, None: _PAPER}[answer.right(hit)]
+        frame = {True: RIGHT, False: WRONG, None: _PAPER}[answer.right(hit)]
         _draw_tile(sheet, pen, corner, next(tiles), frame)
         _caption(pen, corner, f"{hit.distance}/{hit.bits}", _text(hit.label) or _name(hit.path))
 

@@ -94,7 +94,7 @@ def smaller_squares_are_taken(subject: BackboneSubject) -> None:
 def exports_to_onnx(subject: BackboneSubject) -> None:
     """Require an export as `ganhash train` does it, for any batch size, that computes what torch computes."""
     from ganhash_cli.engine import exporter
-    from ganhash_cli.engine.runtime import Runtime
+    from ganhash_cli.engine.runtime import of_onnx
 
     network = subject.network()
     channels, side = input_size(network)
@@ -109,7 +109,7 @@ def exports_to_onnx(subject: BackboneSubject) -> None:
         path = Path(folder) / "hasher.onnx"
         # The exporter only needs a module from pixels to rows of numbers.
         exporter.write_onnx(cast(Any, wrapped), side, path)
-        runtime = Runtime(path.read_bytes(), ours[0].shape[-1], side)
+        runtime = of_onnx(path.read_bytes(), ours[0].shape[-1], side)
     for batch, expected in zip(batches, ours, strict=True):
         alike = agree(torch.from_numpy(runtime.logits(batch)), expected, ONNX_TOLERANCE)
         expect(alike, f"for a batch of {len(batch)}, ONNX Runtime and torch give different features")

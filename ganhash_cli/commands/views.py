@@ -1,0 +1,92 @@
+"""What a query gives to look at besides its table: a contact sheet, a gallery, pictures in the terminal, a viewer."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ganhash_cli import console, terminal
+from ganhash_cli.errors import UsageError
+from ganhash_cli.terminal import Preview
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.results import Answer
+
+_VIEWER_SECONDS = 1.0  # in which a viewer that cannot start says so
+
+
+def require_suffixes(sheet: Path | None, html: Path | None) -> None:
+    """Raise `UsageError` where a name does not say what will be written there."""
+    if sheet and sheet.suffix.lower() != ".png":
+        raise UsageError(f"--sheet {sheet}: a contact sheet is a PNG", hint=f"--sheet {sheet.stem}.png")
+    if html and html.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--html {html}: a gallery is an HTML page", hint=f"--html {html.stem}.html")
+
+
+def write(answers: "Sequence[Answer]", sheet: Path | None, html: Path | None) -> None:
+    """Write the views that were asked for and name them."""
+    if sheet:
+        from ganhash_cli.engine import sheet as contact_sheet
+
+        contact_sheet.write(answers, sheet)
+        _note("contact sheet", sheet, len(answers), contact_sheet.MOST_ROWS)
+    if html:
+        from ganhash_cli.engine import page
+
+        page.write(answers, html)
+        _note(f"gallery of {html.stat().st_size / 1e6:.1f} MB", html, len(answers), page.MOST_QUERIES)
+
+
+def _note(what: str, path: Path, queries: int, most: int) -> None:
+    shown = f", the first {most} queries" if queries > most else ""
+    console.note(f"{what}: {console.safe(os.fspath(path))}{shown}")
+
+
+def show(answers: "Sequence[Answer]", wanted: Preview) -> None:
+    """Draw pictures of queries and hits where stdout is a terminal that shows some."""
+    kind = terminal.choose(wanted, os.environ, sys.stdout.encoding) if sys.stdout.isatty() else Preview.none
+    if kind == Preview.none or not any(answer.hits for answer in answers):
+        return
+    from ganhash_cli.engine import graphics, strips
+
+    for strip in strips.arrange(answers, terminal.width(), terminal.cell(kind)):
+        if kind == Preview.kitty:
+            drawing = graphics.kitty(strip.pixels, strip.rows, strip.columns)
+        elif kind == Preview.sixel:
+            drawing = graphics.sixel(strip.pixels, strip.rows)
+        else:
+            drawing = graphics.blocks(strip.pixels, terminal.colours(wanted, os.environ))
+        console.pictures(strip, drawing)
+
+
+def open_best(answers: "Sequence[Answer]", sheet: Path | None, html: Path | None) -> None:
+    """Open the gallery, the contact sheet, or else the nearest hit of the first query in the system's viewer."""
+    hits = [hit.path for answer in answers for hit in answer.hits]
+    path = os.path.abspath(os.fsdecode(html or sheet or hits[0]))
+    if not os.path.exists(path):
+        console.warn(f"cannot open {console.safe(path)}: it is not there any more")
+    elif not _open(path):
+        console.warn(f"no viewer could be started here; open {console.safe(path)} yourself")
+
+
+def _open(path: str) -> bool:
+    """Start the system's viewer; False where there is none.
+
+    Not `typer.launch`: its viewer holds our stdout, so that a pipe would end only with it, and what it prints there
+    would stand among the results.
+    """
+    if sys.platform == "win32":
+        os.startfile(path)  # noqa: S606
+        return True
+    opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
+    if opener is None:
+        return False
+    nowhere = subprocess.DEVNULL
+    viewer = subprocess.Popen([opener, path], stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
+    try:
+        return viewer.wait(_VIEWER_SECONDS) == 0
+    except subprocess.TimeoutExpired:
+        return True

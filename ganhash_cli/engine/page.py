@@ -1,0 +1,208 @@
+"""Answers → a gallery: one HTML page with its pictures inside, which needs no other file and runs no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from string import Template
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ganhash_cli.engine import decoding, files
+from ganhash_cli.engine.decoding import Undecodable
+from ganhash_cli.engine.names import safe
+from ganhash_cli.engine.results import Answer, Hit
+from ganhash_cli.engine.sheet import RIGHT, WRONG
+
+MOST_QUERIES, MOST_HITS = 200, 50  # some ten thousand pictures of 10 kB are what a browser still opens
+SIDE = 192  # pixels of a picture, drawn half as wide or more, for screens of many dots
+_QUALITY = 80  # of JPEG
+_FRAMES = {"right": RIGHT, "wrong": WRONG}
+THEMES = {
+    "light": {
+        "ink": "#1c1f24",
+        "faint": "#5b6470",
+        "paper": "#ffffff",
+        "line": "#d7dbe0",
+        "empty": "#eceff2",
+        **_FRAMES,
+    },
+    "dark": {
+        "ink": "#e6e8eb",
+        "faint": "#9aa3af",
+        "paper": "#15181c",
+        "line": "#343a42",
+        "empty": "#23282e",
+        **_FRAMES,
+    },
+}
+
+_STYLE = """
+:root { color-scheme: light dark; $light }
+@media (prefers-color-scheme: dark) { :root { $dark } }
+* { box-sizing: border-box; margin: 0; padding: 0 }
+body { font: 1rem/1.4 system-ui, sans-serif; color: var(--ink); background: var(--paper); padding: 1rem;
+  max-width: 90rem; margin: 0 auto; overflow-wrap: anywhere }
+h1 { font-size: 1.4rem }
+h2 { font-size: 1rem }
+header, section { padding-bottom: 1.25rem }
+section { border-top: 1px solid var(--line); padding-top: 1.25rem; display: grid; gap: 1rem }
+p, small { color: var(--faint) }
+ol { list-style: none; display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(8.5rem, 1fr)) }
+img, .empty { display: block; width: 100%; height: auto; aspect-ratio: 1; border: 4px solid transparent }
+.empty { background: var(--empty); background-clip: padding-box; display: grid; place-content: center;
+  text-align: center; padding: .5rem }
+.query { max-width: 12rem }
+.right img, .right .empty { border-color: var(--right) }
+.wrong img, .wrong .empty { border-color: var(--wrong) }
+.mark { display: inline-block; width: 1.4em; text-align: center; color: #fff; font-weight: bold }
+.right .mark { background: var(--right) }
+.wrong .mark { background: var(--wrong) }
+figcaption { padding: .25rem 4px 0 }
+.label, small { display: block }
+small { font-size: .8rem }
+.key { display: inline-block; margin-right: 1rem }
+@media (min-width: 48rem) { section { grid-template-columns: 12rem 1fr; column-gap: 2rem } h2 { grid-column: 1 / -1 } }
+"""
+
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="$policy">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>ganhash: nearest images</title>
+<style>$style</style>
+</head>
+<body>
+<header>
+<h1>Nearest images</h1>
+$about
+</header>
+<main>
+"""
+
+_SECTION = """<section aria-labelledby="q$number">
+<h2 id="q$number"><bdi>$name</bdi></h2>
+<figure class="query">
+$picture
+<figcaption><strong>query</strong>$label</figcaption>
+</figure>
+$hits
+</section>
+"""
+
+_HIT = """<li$kind><figure>
+$picture
+<figcaption>$mark<strong>$distance</strong>$label
+<small><bdi>$name</bdi></small></figcaption>
+</figure></li>
+"""
+
+_TAIL = "</main>\n</body>\n</html>\n"
+
+Tile = NDArray[np.uint8] | Undecodable
+
+
+def write(answers: Sequence[Answer], path: Path) -> None:
+    """Write the gallery of up to 200 answers of up to 50 neighbours, picture by picture."""
+    with files.atomic_write(path) as stream:
+        for part in _parts(answers):
+            stream.write(part.encode())
+
+
+def _parts(answers: Sequence[Answer]) -> Iterator[str]:
+    shown = answers[:MOST_QUERIES]
+    tiles = decoding.squares(
+        (file for answer in shown for file in (answer.query, *(hit.path for hit in answer.hits[:MOST_HITS]))), SIDE
+    )
+    style = _style()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    yield Template(_HEAD).substitute(policy=policy, style=style, about=_about(answers))
+    for number, answer in enumerate(shown, start=1):
+        yield _section(number, answer, tiles)
+    yield _TAIL
+
+
+def _style() -> str:
+    themes = {
+        theme: " ".join(f"--{name}: {colour};" for name, colour in colours.items()) for theme, colours in THEMES.items()
+    }
+    return Template(_STYLE).substitute(themes)
+
+
+def _about(answers: Sequence[Answer]) -> str:
+    """Say what was searched, what is left out, and what the frames mean."""
+    hits = [(answer, hit) for answer in answers for hit in answer.hits]
+    if not hits:
+        return "<p>no image was found</p>"
+    lines = [f"{hits[0][0].searched:,} images searched by Hamming distance, codes of {hits[0][1].bits} bits."]
+    if len(answers) > MOST_QUERIES:
+        lines.append(f"Shown are the first {MOST_QUERIES} of {len(answers):,} queries.")
+    if any(len(answer.hits) > MOST_HITS for answer in answers):
+        lines.append(f"Of each, the first {MOST_HITS} neighbours are shown.")
+    text = f"<p>{' '.join(lines)}</p>"
+    if any(answer.right(hit) is not None for answer, hit in hits):
+        text += (
+            '\n<p><span class="key right"><span class="mark">✓</span> same label as the query</span>'
+            '<span class="key wrong"><span class="mark">✗</span> another label</span></p>'
+        )
+    return text
+
+
+def _section(number: int, answer: Answer, tiles: Iterator[Tile]) -> str:
+    name = _text(answer.query)
+    picture = _picture(next(tiles), f"query {name}")
+    hits = "".join(_hit(answer, hit, next(tiles)) for hit in answer.hits[:MOST_HITS])
+    return Template(_SECTION).substitute(
+        number=number,
+        name=name,
+        picture=picture,
+        label=_label(", ".join(answer.labels)),
+        hits=f"<ol>\n{hits}</ol>" if hits else "<p>no image is near enough</p>",
+    )
+
+
+def _hit(answer: Answer, hit: Hit, tile: Tile) -> str:
+    right = answer.right(hit)
+    kind, sign, word = {
+        True: (' class="right"', "✓", "same label"),
+        False: (' class="wrong"', "✗", "another label"),
+        None: ("", "", ""),
+    }[right]
+    return Template(_HIT).substitute(
+        kind=kind,
+        mark=f'<span class="mark" role="img" aria-label="{word}">{sign}</span> ' if sign else "",
+        picture=_picture(tile, f"neighbour {hit.rank}: {_text(os.path.basename(hit.path))}"),
+        distance=f"{hit.distance}/{hit.bits}",
+        label=_label(hit.label),
+        name=_text(hit.path),
+    )
+
+
+def _picture(tile: Tile, alt: str) -> str:
+    """Return one picture as a JPEG inside its address, or say in its place why there is none."""
+    if isinstance(tile, Undecodable):
+        return f'<div class="empty"><small>{_text(str(tile))}</small></div>'
+    jpeg = BytesIO()
+    Image.fromarray(tile).save(jpeg, "JPEG", quality=_QUALITY)
+    content = base64.b64encode(jpeg.getvalue()).decode()
+    return f'<img src="data:image/jpeg;base64,{content}" alt="{alt}" width="{SIDE}" height="{SIDE}">'
+
+
+def _label(label: str) -> str:
+    return f'<span class="label"><bdi>{_text(label)}</bdi></span>' if label else ""
+
+
+def _text(name: str | bytes) -> str:
+    """Return what comes from a file as text for a page: nothing in it acts, nothing in it is markup."""
+    return escape(safe(name))

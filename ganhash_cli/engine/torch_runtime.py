@@ -1,0 +1,40 @@
+"""A bundle's weights → its network in torch, where there is a GPU or no other runtime will do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load
+
+from ganhash_cli.engine import backbones, devices
+from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.devices import Precision
+from ganhash_cli.engine.model import HashNet, logits_of
+from ganhash_cli.errors import CorruptError
+from ganhash_cli.plugin.registry import Identity
+
+
+def open_network(bundle: Bundle, precision: Precision) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Return what turns (N, side, side, 3) bytes into (N, bits) logits by torch, on a GPU if there is one.
+
+    Raises `PluginError` where the backbone is not installed, `CorruptError` where the weights do not fit it.
+    """
+    device = devices.choose("auto")
+    identity = Identity(**bundle.backbone)
+    # Its own weights come from the bundle, so that no others need to be found.
+    bare = {"pretrained": False} if "pretrained" in identity.options else {}
+    network = HashNet(backbones.build(identity, **bare), bundle.bits)
+    try:
+        network.load_state_dict(load(bundle.verified(bundle.weights).read_bytes()))
+    except RuntimeError as error:
+        raise CorruptError(f"{bundle.weights} does not fit the backbone {identity.name}: {error}") from error
+    network.to(device).to(memory_format=torch.channels_last).eval()
+
+    def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with devices.autocast(device, precision):
+            return logits_of(network, images, device)
+
+    return compute

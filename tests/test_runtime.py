@@ -1,0 +1,152 @@
+"""Every runtime gives the codes of the model; which one computes, and in which arithmetic, is known and kept apart."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ganhash_cli.engine import backbones, bundle, codes, exporter, images, runtime
+from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.encoder import encode
+from ganhash_cli.engine.model import HashNet
+from ganhash_cli.engine.progress import finish
+from ganhash_cli.errors import CorruptError, MismatchError, PluginError, UsageError
+from ganhash_cli.plugin import registry
+from linear_hash import write_bundle
+from pictures import paint_classes
+from test_encode_command import Printed, run
+
+BITS, SIDE = 16, 32
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network with random weights, written as `train` writes one."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("runtime") / "model"
+    folder.mkdir()
+    identity = registry.identify("backbone", "smallconv", {"width": "8"})
+    network = HashNet(backbones.build(identity), BITS)
+    with torch.no_grad():
+        network.norm.bias.normal_()  # so that not all logits lie close to zero
+    check = finish(exporter.export(network, SIDE, folder, pixels(64)))
+    facts = {"class_names": (), "source": "", "training_digest": "", "settings": {}, "fakes": None}
+    bundle.write(folder, backbone=identity.as_json(), bits=BITS, side=SIDE, metrics={"onnx_check": check}, **facts)
+    return folder
+
+
+def pixels(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
+@pytest.mark.parametrize("count", [0, 1, 33])
+def test_every_runtime_gives_the_same_logits_for_any_number_of_images(model: Path, name: runtime.Name, count: int):
+    opened = Bundle.open(model)
+    found = runtime.open_runtime(opened, name)
+    expected = runtime.open_runtime(opened).logits(pixels(count))
+    assert (found.name, found.numeric, found.logits(pixels(count)).dtype) == (name, "float32", np.float32)
+    np.testing.assert_allclose(found.logits(pixels(count)), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_bfloat16_gives_nearly_the_same_logits(model: Path, name: runtime.Name):
+    opened = Bundle.open(model)
+    try:
+        found = runtime.open_runtime(opened, name, "bfloat16").logits(pixels(33))
+    except UsageError as error:
+        pytest.skip(error.message)
+    expected = runtime.open_runtime(opened).logits(pixels(33))
+    assert 0 < np.abs(found - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_a_batch_does_not_change_what_an_earlier_one_gave(model: Path):
+    opened = runtime.open_runtime(Bundle.open(model), "openvino")
+    first = opened.compute(pixels(2))
+    before = first.copy()
+    opened.compute(pixels(4)[2:])
+    assert np.array_equal(first, before)
+
+
+def test_auto_is_onnx_but_torch_where_onnx_was_seen_to_differ(model: Path):
+    opened = Bundle.open(model)
+    assert runtime.open_runtime(opened).name == "onnx"
+    opened.metrics["onnx_check"] = {"differing_per_million": 11.0}
+    assert runtime.open_runtime(opened).name == "torch"
+
+
+@pytest.mark.parametrize(("installed", "name"), [(True, "openvino"), (False, "torch")])
+def test_auto_in_bfloat16_is_openvino_where_it_is_installed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, installed: bool, name: str
+):
+    monkeypatch.setattr(runtime, "find_spec", lambda _: installed or None)
+    monkeypatch.setattr(runtime, "openvino", lambda *_: pixels)
+    assert runtime.open_runtime(Bundle.open(model), numeric="bfloat16").name == name
+
+
+def test_a_processor_without_bfloat16_is_said_to_have_none(model: Path, monkeypatch: pytest.MonkeyPatch):
+    openvino = pytest.importorskip("openvino")
+
+    class WithoutBfloat16(openvino.Core):
+        def compile_model(self, network: object, device: str, _: object) -> object:
+            return super().compile_model(network, device, {"INFERENCE_PRECISION_HINT": "f32"})
+
+    monkeypatch.setattr(openvino, "Core", WithoutBfloat16)
+    with pytest.raises(UsageError, match="cannot compute in bfloat16"):
+        runtime.open_runtime(Bundle.open(model), "openvino", "bfloat16")
+
+
+def test_onnx_runtime_has_no_bfloat16(model: Path):
+    with pytest.raises(UsageError) as caught:
+        runtime.open_runtime(Bundle.open(model), "onnx", "bfloat16")
+    assert "openvino" in caught.value.hint
+
+
+def test_without_openvino_the_line_that_installs_it_is_named(model: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(PluginError) as caught:
+        runtime.open_runtime(Bundle.open(model), "openvino")
+    assert "pip install 'ganhash[openvino]'" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_a_model_that_no_runtime_can_read_is_named(tmp_path: Path, name: runtime.Name):
+    opened = write_bundle(tmp_path / "model")
+    opened.onnx.write_bytes(b"no model")
+    with pytest.raises(CorruptError, match=r"hasher\.onnx"):
+        runtime.open_runtime(opened, name)
+
+
+def test_codes_of_two_arithmetics_are_not_mixed(model: Path, tmp_path: Path):
+    opened, folder, out = Bundle.open(model), paint_classes(tmp_path / "folder"), tmp_path / "codes.h5"
+    report = finish(encode(opened, images.collect(folder), out, runtime_name="torch", numeric="bfloat16"))
+    assert report.differing is not None
+    assert 0 <= report.differing < 1e6 / 4
+    with codes.open_codes(out) as stored:
+        assert stored.header.numeric == "bfloat16"
+    with pytest.raises(MismatchError, match="holds codes of bfloat16"):
+        finish(encode(opened, images.collect(folder), out))
+    usual = finish(encode(opened, images.collect(folder), out, overwrite=True))
+    assert (usual.encoded, usual.differing) == (36, None)
+
+
+def test_a_query_follows_the_arithmetic_of_the_codes(
+    model: Path, tmp_path: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("model").symlink_to(model)
+    paint_classes(Path("folder"))
+    code, out, _ = run(capsys, "encode", "folder", "--runtime", "torch", "--precision", "bfloat16", "--json")
+    assert (code, json.loads(out)["differing_per_million"] >= 0) == (0, True)
+    asked = []
+    monkeypatch.setattr(runtime, "_chosen", lambda _, numeric: asked.append(numeric) or "torch")
+    code, out, _ = run(capsys, "query", "folder/red/00.png", "-k", "1", "--json")
+    assert (code, asked) == (0, ["bfloat16"])
+    assert json.loads(out)["distance"] == 0
+    code, out, _ = run(capsys, "info", "codes.h5", "--json")
+    assert json.loads(out)["numeric"] == "bfloat16"

@@ -13,8 +13,20 @@ from typing import Annotated, Any
 import typer
 
 from ganhash_cli import __version__, console, workspace
-from ganhash_cli.commands import encode, evaluate, generate, info, plugins, query, sample, train, verify
-from ganhash_cli.errors import GanhashError, Interrupted, StorageError, UsageError
+from ganhash_cli.commands import (
+    completion,
+    doctor,
+    encode,
+    evaluate,
+    generate,
+    info,
+    plugins,
+    query,
+    sample,
+    train,
+    verify,
+)
+from ganhash_cli.errors import GanhashError, InstallationError, Interrupted, StorageError, UsageError
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
@@ -89,6 +101,7 @@ for command in (
     sample.sample,
     info.info,
     verify.verify,
+    doctor.doctor,
 ):
     app.command()(verb(command))
 plugins_app = typer.Typer(name="plugins", help="List the backbones and generators, show their options, check them.")
@@ -104,8 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # read when torch is first imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    completion.mend_words(os.environ)
     try:
-        app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=_settings())
+        # A shell that completes a line wants no error of a settings file, and its answers do not depend on one.
+        settings = {} if completion.in_use() else _settings()
+        app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=settings)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
@@ -147,6 +163,10 @@ def _explain(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, MemoryError):
         error = StorageError("out of memory", hint="use smaller images, a smaller batch, or more memory")
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("ganhash"):
+        error = InstallationError(
+            f"the package of {error.name} is not installed", hint="`ganhash doctor` says what to do"
+        )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
         error = StorageError(f"cannot write: {error}", hint="make space, then run the same command again")
     if not isinstance(error, GanhashError):

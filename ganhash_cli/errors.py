@@ -9,6 +9,7 @@
     ├── LockedError       8   another process holds the output
     ├── PluginError       9   a plugin could not be loaded
     ├── NothingFound     10   nothing within the distance asked for
+    ├── InstallationError 11  a package that ganhash needs is missing, unfit or broken
     └── Interrupted 130/143   stopped by a signal, state saved
 
 Exit code 3 (done, some inputs skipped) is a result, not an error, so it has no class.
@@ -74,6 +75,12 @@ class NothingFound(GanhashError):
     """Nothing lies within the distance asked for."""
 
     exit_code = 10
+
+
+class InstallationError(GanhashError):
+    """A package that ganhash needs is missing, unfit or broken."""
+
+    exit_code = 11
 
 
 class Interrupted(GanhashError):

@@ -1,9 +1,15 @@
 """A stranger's installed package, made by hand: a module and its `.dist-info` folder on `sys.path`."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+
+
+def beside(place: Path) -> str:
+    """Return the PYTHONPATH of a process that finds the packages in `place` before all others."""
+    return os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
 
 
 def install(

@@ -178,7 +178,7 @@ def test_following_gives_the_result_and_passes_an_interruption_into_the_work():
 
 def test_every_error_has_an_exit_code_of_its_own():
     codes = [kind.exit_code for kind in GanhashError.__subclasses__() if kind is not Interrupted]
-    assert sorted(codes) == [2, 4, 5, 6, 7, 8, 9, 10]
+    assert sorted(codes) == [2, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
 @pytest.mark.parametrize(

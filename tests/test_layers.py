@@ -23,6 +23,7 @@ ORDER = [
     *("codes_format", "safe_hdf5", "codes", "verification"),
     *("draft", "segments", "encoder", "index", "queries", "results", "sheet", "page", "strips", "graphics"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
+    *("installation", "machine", "accelerators", "holdings", "problems", "diagnosis"),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganhash_cli import console, workspace
-from ganhash_cli.commands import options, sources
+from ganhash_cli.commands import completion, options, sources
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.fakes import Fakes
@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 
 def generate(
     images: options.Images = None,
-    generator: Annotated[str, typer.Option("--generator", "-g", help="A generator plugin.")] = "sngan",
+    generator: Annotated[
+        str, typer.Option("--generator", "-g", help="A generator plugin.", autocompletion=completion.generators)
+    ] = "sngan",
     generator_options: Annotated[
         list[str] | None,
-        typer.Option("-G", metavar="NAME=VALUE", help="An option of the generator; `ganhash plugins show` lists them."),
+        typer.Option(
+            "-G",
+            metavar="NAME=VALUE",
+            help="An option of the generator; `ganhash plugins show` lists them.",
+            autocompletion=completion.generator_options,
+        ),
     ] = None,
     count: Annotated[
         int | None,
@@ -43,6 +50,7 @@ def generate(
         typer.Option(
             help="DiffAugment's steps, or `none`. Default: translation,cutout, and color below 500 images.",
             show_default=False,
+            autocompletion=completion.augmentations,
         ),
     ] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Show mirrored images too.")] = False,
@@ -53,7 +61,9 @@ def generate(
     boundary: Annotated[
         bool, typer.Option("--boundary", help="Draw fakes between two classes, by mixtures of both.")
     ] = False,
-    features: Annotated[str, typer.Option(help="Backbone whose features judge the fakes.")] = "efficientnet_lite0",
+    features: Annotated[
+        str, typer.Option(help="Backbone whose features judge the fakes.", autocompletion=completion.backbones)
+    ] = "efficientnet_lite0",
     precision: Annotated[options.PrecisionName, typer.Option(help="Arithmetic of the forward pass.")] = (
         options.PrecisionName.auto
     ),

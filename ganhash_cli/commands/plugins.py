@@ -7,14 +7,24 @@ from typing import Annotated, get_args
 import typer
 
 from ganhash_cli import console
+from ganhash_cli.commands import completion
 from ganhash_cli.commands.options import Json, pairs
 from ganhash_cli.errors import PluginError, UsageError
 from ganhash_cli.plugin.options import Option, options_of, parse_options
 from ganhash_cli.plugin.registry import KINDS, Kind, Plugin, find
 from ganhash_cli.plugin.registry import plugins as installed
 
-KindArgument = Annotated[str, typer.Argument(help="backbone or generator", show_default=False)]
-NameArgument = Annotated[str, typer.Argument(help="Its name, as `ganhash plugins list` shows it.", show_default=False)]
+KindArgument = Annotated[
+    str, typer.Argument(help="backbone or generator", show_default=False, autocompletion=completion.kinds)
+]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        help="Its name, as `ganhash plugins list` shows it.",
+        show_default=False,
+        autocompletion=completion.names_of_kind,
+    ),
+]
 OptionPairs = Annotated[
     list[str] | None,
     typer.Option(
@@ -22,6 +32,7 @@ OptionPairs = Annotated[
         metavar="NAME=VALUE",
         help="An option of the plugin; `ganhash plugins show` lists them.",
         show_default=False,
+        autocompletion=completion.options_of_kind,
     ),
 ]
 

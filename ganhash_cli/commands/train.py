@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ganhash_cli import console, workspace
-from ganhash_cli.commands import options, sources
+from ganhash_cli.commands import completion, options, sources
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.bundle import Bundle
@@ -68,11 +68,22 @@ class Loss(StrEnum):
 def train(
     images: options.Images = None,
     backbone: Annotated[
-        str, typer.Option("--backbone", "-b", help="A backbone plugin, or the name of any timm model.")
+        str,
+        typer.Option(
+            "--backbone",
+            "-b",
+            help="A backbone plugin, or the name of any timm model.",
+            autocompletion=completion.backbones,
+        ),
     ] = "efficientnet_lite0",
     backbone_options: Annotated[
         list[str] | None,
-        typer.Option("-B", metavar="NAME=VALUE", help="An option of the backbone; `ganhash plugins show` lists them."),
+        typer.Option(
+            "-B",
+            metavar="NAME=VALUE",
+            help="An option of the backbone; `ganhash plugins show` lists them.",
+            autocompletion=completion.backbone_options,
+        ),
     ] = None,
     bits: Annotated[int, typer.Option(help="Length of the codes.")] = 48,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 15,
@@ -97,7 +108,12 @@ def train(
     ] = None,
     loss_options: Annotated[
         list[str] | None,
-        typer.Option("-L", metavar="NAME=VALUE", help="An option of the loss; docs/losses.md lists them"),
+        typer.Option(
+            "-L",
+            metavar="NAME=VALUE",
+            help="An option of the loss; docs/losses.md lists them",
+            autocompletion=completion.loss_options,
+        ),
     ] = None,
     entropy: Annotated[Entropy, typer.Option(help="Form of the maximum-entropy loss on fakes.")] = Entropy.uniform,
     entropy_weight: Annotated[float, typer.Option(help="Its weight; 0 turns it off.")] = 0.01,

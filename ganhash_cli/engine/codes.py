@@ -32,8 +32,7 @@ class StoredCodes:
         self.path = path
         self.file_bytes = stream.seek(0, 2)
         self._file = file
-        check(file, COLUMNS, self.file_bytes)
-        check_attributes(file, codes_format.attributes(file))
+        _check_schema(file, self.file_bytes)
         self.header = _read_header(file)
         self._check_shapes()
         self.codes: bits.Codes = _mapped(stream, file["codes"])
@@ -140,23 +139,20 @@ def open_codes(path: Path) -> Iterator[StoredCodes]:
 
     Raises `InputError` where there is none and `CorruptError` where it is damaged or unsafe.
     """
-    if not path.exists():
-        raise InputError(f"{path} does not exist", hint=f"make it with `ganhash encode folder/ -o {path}`")
-    if not path.is_file():
-        raise CorruptError(f"{path} is not a regular file", hint="name another place with -o or --codes")
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    with stream:
+    with _opened(path) as (stream, file):
         with _damage(path):
-            if stream.seek(0, 2) > _MAX_FILE_BYTES:
-                raise CorruptError(f"it is larger than {_MAX_FILE_BYTES >> 30} GiB")
-            file = h5py.File(stream, "r", locking=False)
-        with file:
-            with _damage(path):
-                stored = StoredCodes(path, stream, file)
-            yield stored
+            stored = StoredCodes(path, stream, file)
+        yield stored
+
+
+def read_header(path: Path) -> tuple[Header, int]:
+    """Return the header of a codes file and its number of images; reads no row, whatever their number.
+
+    Raises as `open_codes` does.
+    """
+    with _opened(path) as (stream, file), _damage(path):
+        _check_schema(file, stream.seek(0, 2))
+        return _read_header(file), len(file["codes"])
 
 
 def write(path: Path, header: Header, rows: Rows) -> None:
@@ -181,6 +177,30 @@ def verify(path: Path) -> None:
     """Read a whole codes file and compare it with its SHA-256 digests; `CorruptError` names what differs."""
     with open_codes(path) as stored:
         stored.verify()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], h5py.File]]:
+    if not path.exists():
+        raise InputError(f"{path} does not exist", hint=f"make it with `ganhash encode folder/ -o {path}`")
+    if not path.is_file():
+        raise CorruptError(f"{path} is not a regular file", hint="name another place with -o or --codes")
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    with stream:
+        with _damage(path):
+            if stream.seek(0, 2) > _MAX_FILE_BYTES:
+                raise CorruptError(f"it is larger than {_MAX_FILE_BYTES >> 30} GiB")
+            file = h5py.File(stream, "r", locking=False)
+        with file:
+            yield stream, file
+
+
+def _check_schema(file: h5py.File, size: int) -> None:
+    check(file, COLUMNS, size)
+    check_attributes(file, codes_format.attributes(file))
 
 
 def _layout(name: str, data: NDArray[Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Start-up: `ganhash --help`, and a cold query over 100,000 codes."""
+"""Start-up: `ganhash --help`, an answer to TAB, and a cold query over 100,000 codes."""
 
 import sys
 from pathlib import Path
@@ -40,6 +40,17 @@ def test_help(report: Report, tmp_path: Path):
         lambda: python("pass", tmp_path),
     )
     report.add(Row("ganhash --help", "s", "lower", ours.seconds, peer.seconds, limit.seconds, 0.27))
+
+
+def test_completion(report: Report, tmp_path: Path):
+    asked = "_GANHASH_COMPLETE=complete_zsh _TYPER_COMPLETE_ARGS='ganhash generate -G '"
+    ours, peer, limit = in_turn(
+        9,
+        lambda: command(["sh", "-c", f"{asked} exec {GANHASH}"], tmp_path),
+        lambda: python("import torch, timm", tmp_path),
+        lambda: python("pass", tmp_path),
+    )
+    report.add(Row("TAB after `ganhash generate -G`", "s", "lower", ours.seconds, peer.seconds, limit.seconds, 0.3))
 
 
 def test_cold_query(report: Report, model: Path, jpegs: Path, tmp_path: Path):

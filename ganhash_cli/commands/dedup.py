@@ -1,6 +1,7 @@
 """`ganhash dedup`: a folder or codes.h5 → groups of duplicate images; deletes nothing, never loads torch."""
 
 import os
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from ganhash_cli import console, workspace
+from ganhash_cli import console, terminal, workspace
 from ganhash_cli.commands import options, sources, views
 from ganhash_cli.errors import NothingFound, UsageError
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from ganhash_cli.engine.duplicates import Group, Member
     from ganhash_cli.engine.images import Skipped
 
-_HEAP = 0.25  # of the images, at least, in near duplicates: no collection has so many
+_HEAP, _HEAP_SHARE = 20, 0.02  # near duplicates of one image: hardly a person's; and of all images
+_NARROW = 60  # columns; below it the figures leave names no room
 
 
 def dedup(
@@ -73,11 +75,11 @@ def dedup(
     else:
         _print_table(groups)
     what = "identical images" if exact else f"at most {most} of {bits} bits apart"
-    console.note(f"{_counted(groups)}; {what}, {count:,} images compared in {seconds:.1f} s")
-    _warn_of_heaps(groups, count)
     if not groups:
         hint = "leave out --exact to see near ones" if exact else "allow more with --max-distance"
-        raise NothingFound(f"no duplicate among {count:,} images: {what}", hint=hint)
+        raise NothingFound(f"no duplicate among {count:,} images ({what})", hint=hint)
+    console.note(f"{_counted(groups)}; {what}, {count:,} images compared in {seconds:.1f} s")
+    _warn_of_heaps(groups, count)
     if skipped or unread:
         raise typer.Exit(3)
 
@@ -117,8 +119,11 @@ def _print_table(groups: "list[Group]") -> None:
         ]
         for number, group, member in listed
     ]
+    columns = ["#", "kind", "distance", "pixels", "bytes", "path"]
+    if sys.stdout.isatty() and terminal.width() < _NARROW:
+        columns, rows = ["#", "kind", "path"], [[row[0], row[1], row[-1]] for row in rows]
     links = [f"file://{quote(os.path.abspath(member.look.path))}" for _, _, member in listed]
-    console.table(["#", "kind", "distance", "pixels", "bytes", "path"], rows, links=links)
+    console.table(columns, rows, links=links)
 
 
 def _pixels(member: "Member") -> str:
@@ -134,17 +139,18 @@ def _plain(path: bytes) -> bytes:
 def _counted(groups: "list[Group]") -> str:
     kinds = [member.kind for group in groups for member in group.members[1:]]
     size = sum(member.look.size for group in groups for member in group.redundant)
+    noun = "group" if len(groups) == 1 else "groups"
     return (
-        f"{len(groups):,} groups: {kinds.count('exact'):,} exact and {kinds.count('near'):,} near duplicates,"
+        f"{len(groups):,} {noun}: {kinds.count('exact'):,} exact and {kinds.count('near'):,} near duplicates,"
         f" {size / 1e6:,.1f} MB in redundant files"
     )
 
 
 def _warn_of_heaps(groups: "list[Group]", count: int) -> None:
     """Say so where a model gives one code to whole classes, as networks trained on labels do."""
-    near = sum(member.kind == "near" for group in groups for member in group.members[1:])
-    if near > _HEAP * count and near > 1:
+    near = max(sum(member.kind == "near" for member in group.members[1:]) for group in groups)
+    if near > max(_HEAP, _HEAP_SHARE * count):
         console.warn(
-            f"{near:,} of {count:,} images count as near duplicates: this model's codes tell kinds of images apart,"
-            " not images; use --exact, a smaller --max-distance, or a model trained without labels"
+            f"one group holds {near:,} near duplicates: this model's codes tell kinds of images apart, not images;"
+            " use --exact, a smaller --max-distance, or a model trained without labels"
         )

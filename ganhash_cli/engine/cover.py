@@ -31,6 +31,7 @@ _KEY_COST, _PAIR_COST, _SCAN_COST = (
 )  # nanoseconds: a code in a table, a pair picked out, a pair in a row
 _FIRST, _LAST = 1 << 10, 1 << 16  # codes that are decided in one go
 _EDGES = 1 << 22  # pairs among them that are held at once; two thousand codes have no more
+_FEW = 1 << 14  # codes that are done at once; a bar for them would only be noise
 _MIX = 0x9E3779B97F4A7C15  # odd, so that multiplying loses nothing
 
 
@@ -70,7 +71,8 @@ def crowded(codes: Codes, most: int) -> Work[NDArray[np.bool_]]:
     rest = np.flatnonzero(~found)
     for left, right, _, share in within(codes[rest], codes, most):
         found[rest[left[rest[left] != right]]] = True
-        yield Progress("comparing codes", int(share * len(codes)), len(codes), unit="codes")
+        if len(codes) > _FEW:
+            yield Progress("comparing codes", int(share * len(codes)), len(codes), unit="codes")
     return found
 
 
@@ -92,7 +94,8 @@ def cover(codes: Codes, most: int) -> Work[Ids]:
         covered = found < len(standing)
         owner[waiting[covered]] = standing[found[covered]]
         waiting, size = waiting[~covered], min(2 * size, _LAST)
-        yield Progress("forming groups", len(codes) - len(waiting), len(codes), unit="codes")
+        if len(codes) > _FEW:
+            yield Progress("forming groups", len(codes) - len(waiting), len(codes), unit="codes")
     return owner
 
 
@@ -104,7 +107,8 @@ def nearest(left: Codes, right: Codes, most: int) -> Work[Ids]:
     best = np.full(len(left), np.iinfo(np.int64).max)
     for pairs in within(left, right, most):
         np.minimum.at(best, pairs.left, pairs.apart.astype(np.int64) * len(right) + pairs.right)
-        yield Progress("comparing codes", int(pairs.share * len(left)), len(left), unit="codes")
+        if len(left) > _FEW:
+            yield Progress("comparing codes", int(pairs.share * len(left)), len(left), unit="codes")
     return np.where(best == np.iinfo(np.int64).max, -1, best % max(1, len(right)))
 
 

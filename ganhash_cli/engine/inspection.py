@@ -14,8 +14,7 @@ from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.queries import openable
 
 CHANGED = "changed since it was encoded"
-_EVERY = 1024  # files from one report of progress to the next
-_DIGESTS = 16  # the same where pixels are read
+_EVERY, _DIGESTS = 1024, 64  # headers or pictures from one report of progress to the next; no more need no report
 
 
 class Look(NamedTuple):
@@ -58,7 +57,7 @@ def look(stored: StoredCodes, rows: Sequence[int]) -> Work[Looks]:
     found = {}
     for done, row in enumerate(rows, start=1):
         found[row] = _look(openable(stored.header.root, paths[row]), sizes[row], times[row])
-        if done % _EVERY == 0 or done == len(rows):
+        if len(rows) > _EVERY and (done % _EVERY == 0 or done == len(rows)):
             yield Progress("reading headers", done, len(rows), unit="images")
     return Looks(found)
 
@@ -70,7 +69,7 @@ def digests(looks: Sequence[Look]) -> Work[dict[bytes, str]]:
     for done, (path, digest) in enumerate(zip(paths, decoding.picture_digests(paths), strict=True), start=1):
         if not isinstance(digest, Undecodable):
             found[path] = digest
-        if done % _DIGESTS == 0 or done == len(paths):
+        if len(paths) > _DIGESTS and (done % _DIGESTS == 0 or done == len(paths)):
             yield Progress("comparing pixels", done, len(paths), unit="images")
     return found
 

@@ -15,6 +15,7 @@ import typer
 from ganhash_cli import __version__, console, workspace
 from ganhash_cli.commands import (
     completion,
+    dedup,
     doctor,
     encode,
     evaluate,
@@ -97,6 +98,7 @@ for command in (
     train.train,
     encode.encode,
     query.query,
+    dedup.dedup,
     evaluate.evaluate,
     sample.sample,
     info.info,

@@ -22,6 +22,7 @@ ORDER = [
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
     *("draft", "segments", "encoder", "index", "queries", "results", "sheet", "page", "strips", "graphics"),
+    *("cover", "inspection", "duplicates", "group_page"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
     *("installation", "machine", "accelerators", "holdings", "problems", "diagnosis"),
 ]

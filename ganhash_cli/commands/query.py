@@ -1,7 +1,6 @@
 """`ganhash query`: images → their nearest neighbours among the codes; never loads torch."""
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,7 +74,7 @@ def query(
         for record in (record for answer in answers for record in answer.records()):
             console.emit(record)
     elif files:
-        _print_files(answers, b"\0" if nul else b"\n")
+        views.print_names((hit.path for answer in answers for hit in answer.hits), b"\0" if nul else b"\n")
     else:
         views.show(answers, preview)
         _print_table(answers)
@@ -119,16 +118,6 @@ def _print_table(answers: "list[Answer]") -> None:
     ]
     columns = [*(["query"] if several else []), "#", "distance", *(["weighed"] if reranked else []), "label", "path"]
     console.table(columns, rows, links=[f"file://{quote(os.path.abspath(hit.path))}" for _, hit in hits])
-
-
-def _print_files(answers: "list[Answer]", end: bytes) -> None:
-    """Print the exact bytes of the names; on a terminal, made safe, as they may hold anything."""
-    for path in (hit.path for answer in answers for hit in answer.hits):
-        if sys.stdout.isatty():
-            console.say(console.safe(path))
-        else:
-            sys.stdout.buffer.write(path + end)
-    sys.stdout.flush()
 
 
 def _note_ties(answers: "list[Answer]") -> None:

@@ -1,10 +1,10 @@
-"""What a query gives to look at besides its table: a contact sheet, a gallery, pictures in the terminal, a viewer."""
+"""What a verb gives besides its table: names, a contact sheet, a gallery, pictures in the terminal, a viewer."""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,17 +32,28 @@ def write(answers: "Sequence[Answer]", sheet: Path | None, html: Path | None) ->
         from ganhash_cli.engine import sheet as contact_sheet
 
         contact_sheet.write(answers, sheet)
-        _note("contact sheet", sheet, len(answers), contact_sheet.MOST_ROWS)
+        note("contact sheet", sheet, len(answers), contact_sheet.MOST_ROWS)
     if html:
         from ganhash_cli.engine import page
 
         page.write(answers, html)
-        _note(f"gallery of {html.stat().st_size / 1e6:.1f} MB", html, len(answers), page.MOST_QUERIES)
+        note(f"gallery of {html.stat().st_size / 1e6:.1f} MB", html, len(answers), page.MOST_QUERIES)
 
 
-def _note(what: str, path: Path, queries: int, most: int) -> None:
-    shown = f", the first {most} queries" if queries > most else ""
+def note(what: str, path: Path, count: int, most: int, unit: str = "queries") -> None:
+    """Name a view that was written, and what of it had room."""
+    shown = f", the first {most} {unit}" if count > most else ""
     console.note(f"{what}: {console.safe(os.fspath(path))}{shown}")
+
+
+def print_names(paths: Iterable[bytes], end: bytes) -> None:
+    """Print the exact bytes of names; on a terminal, made safe, as they may hold anything."""
+    for path in paths:
+        if sys.stdout.isatty():
+            console.say(console.safe(path))
+        else:
+            sys.stdout.buffer.write(path + end)
+    sys.stdout.flush()
 
 
 def show(answers: "Sequence[Answer]", wanted: Preview) -> None:

@@ -6,13 +6,16 @@ import hashlib
 import os
 import stat
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
+
+T = TypeVar("T")
 
 DECODE_VERSION = 1
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
@@ -27,15 +30,33 @@ class Undecodable(Exception):
 
 def squares(files: Iterable[bytes], side: int) -> Iterator[NDArray[np.uint8] | Undecodable]:
     """Decode files to (side, side, 3) RGB squares in their order, on all processors, not far ahead."""
+    return _each(lambda file: square(file, side), files)
+
+
+def picture_digests(files: Iterable[bytes]) -> Iterator[str | Undecodable]:
+    """Return of each file the SHA-256 of its whole picture in hexadecimal, in their order, on all processors.
+
+    Equal where two files decode to equal pixels in full size. Of several frames only the first is ever decoded, so
+    such files are equal only where all their bytes are.
+    """
+    return _each(_picture_digest, files)
+
+
+def dimensions(file: bytes) -> tuple[int, int]:
+    """Return width and height in pixels, as the header has them; `Undecodable` where the file is no image."""
+    with open_checked(file) as image:
+        return image.size
+
+
+def _each(function: Callable[[bytes], T], files: Iterable[bytes]) -> Iterator[T | Undecodable]:
     threads = os.cpu_count() or 1
 
-    def attempt(file: bytes) -> NDArray[np.uint8] | Undecodable:
+    def attempt(file: bytes) -> T | Undecodable:
         try:
-            return square(file, side)
+            return function(file)
         except Undecodable as reason:
             return reason
 
-    files = iter(files)
     with ThreadPoolExecutor(threads) as pool:
         waiting = []
         for file in files:
@@ -55,6 +76,21 @@ def square(file: bytes | BytesIO, side: int) -> NDArray[np.uint8]:
 def pixel_digest(square: NDArray[np.uint8]) -> str:
     """Return the SHA-256 of a square's pixels in hexadecimal: equal where a network sees the same picture."""
     return hashlib.sha256(np.ascontiguousarray(square).data).hexdigest()
+
+
+def _picture_digest(file: bytes) -> str:
+    with open_checked(file) as image:
+        frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        try:
+            with open(file, "rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise Undecodable(error.strerror or str(error)) from error
+    picture = decode(file)
+    digest = hashlib.sha256(f"{picture.width}x{picture.height}:".encode())
+    digest.update(picture.tobytes())
+    return digest.hexdigest()
 
 
 def decode(file: bytes | BytesIO, side: int | None = None) -> Image.Image:

@@ -122,6 +122,25 @@ def encode(
     )
 
 
+def place(bundle: Bundle, collection: Collection, usual: Path) -> Path:
+    """Return where a folder's codes are kept: the usual file, or where that is taken one named after the folder.
+
+    Raises `UsageError` where both hold others, which are never replaced.
+    """
+    named = usual.with_name(f"{os.fsdecode(os.path.basename(collection.root)) or 'root'}.{usual.name}")
+    for path in (usual, named):
+        if not path.exists():
+            return path
+        with codes.open_codes(path) as stored:
+            made = (stored.header.root, stored.header.fingerprint, stored.header.bits)
+            if made == (collection.root, bundle.fingerprint, bundle.bits):
+                return path
+    raise UsageError(
+        f"{usual} and {named} hold the codes of other images or of another model",
+        hint="encode the folder into a file of its own with `ganhash encode FOLDER -o FILE`, and name that file",
+    )
+
+
 def skipped_list(out: Path) -> Path:
     """Return the file beside `out` that lists what was skipped."""
     return out.with_name(f"{out.name}.skipped.jsonl")

@@ -11,6 +11,8 @@ def safe(name: str | bytes) -> str:
     'a\\x1b[31m.png'
     """
     text = os.fsdecode(name) if isinstance(name, bytes) else name
+    if text.isprintable():  # nothing of the kinds below, and told at once, where a million names are shown
+        return text
     return "".join(
         char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escape(char) for char in text
     )

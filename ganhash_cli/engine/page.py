@@ -79,12 +79,12 @@ _HEAD = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="$policy">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>ganhash: nearest images</title>
+<title>ganhash: $title</title>
 <style>$style</style>
 </head>
 <body>
 <header>
-<h1>Nearest images</h1>
+<h1>$heading</h1>
 $about
 </header>
 <main>
@@ -107,7 +107,7 @@ $picture
 </figure></li>
 """
 
-_TAIL = "</main>\n</body>\n</html>\n"
+TAIL = "</main>\n</body>\n</html>\n"
 
 Tile = NDArray[np.uint8] | Undecodable
 
@@ -124,13 +124,19 @@ def _parts(answers: Sequence[Answer]) -> Iterator[str]:
     tiles = decoding.squares(
         (file for answer in shown for file in (answer.query, *(hit.path for hit in answer.hits[:MOST_HITS]))), SIDE
     )
+    yield head("nearest images", _about(answers))
+    for number, answer in enumerate(shown, start=1):
+        yield _section(number, answer, tiles)
+    yield TAIL
+
+
+def head(title: str, about: str) -> str:
+    """Return a page up to its sections, which `TAIL` closes: a policy that allows pictures inside it and one style."""
     style = _style()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    yield Template(_HEAD).substitute(policy=policy, style=style, about=_about(answers))
-    for number, answer in enumerate(shown, start=1):
-        yield _section(number, answer, tiles)
-    yield _TAIL
+    heading = title.capitalize()
+    return Template(_HEAD).substitute(policy=policy, style=style, title=title, heading=heading, about=about)
 
 
 def _style() -> str:
@@ -150,23 +156,23 @@ def _about(answers: Sequence[Answer]) -> str:
         lines.append(f"Shown are the first {MOST_QUERIES} of {len(answers):,} queries.")
     if any(len(answer.hits) > MOST_HITS for answer in answers):
         lines.append(f"Of each, the first {MOST_HITS} neighbours are shown.")
-    text = f"<p>{' '.join(lines)}</p>"
+    about = f"<p>{' '.join(lines)}</p>"
     if any(answer.right(hit) is not None for answer, hit in hits):
-        text += (
+        about += (
             '\n<p><span class="key right"><span class="mark">✓</span> same label as the query</span>'
             '<span class="key wrong"><span class="mark">✗</span> another label</span></p>'
         )
-    return text
+    return about
 
 
 def _section(number: int, answer: Answer, tiles: Iterator[Tile]) -> str:
-    name = _text(answer.query)
-    picture = _picture(next(tiles), f"query {name}")
+    name = text(answer.query)
+    queried = picture(next(tiles), f"query {name}")
     hits = "".join(_hit(answer, hit, next(tiles)) for hit in answer.hits[:MOST_HITS])
     return Template(_SECTION).substitute(
         number=number,
         name=name,
-        picture=picture,
+        picture=queried,
         label=_label(", ".join(answer.labels)),
         hits=f"<ol>\n{hits}</ol>" if hits else "<p>no image is near enough</p>",
     )
@@ -182,17 +188,17 @@ def _hit(answer: Answer, hit: Hit, tile: Tile) -> str:
     return Template(_HIT).substitute(
         kind=kind,
         mark=f'<span class="mark" role="img" aria-label="{word}">{sign}</span> ' if sign else "",
-        picture=_picture(tile, f"neighbour {hit.rank}: {_text(os.path.basename(hit.path))}"),
+        picture=picture(tile, f"neighbour {hit.rank}: {text(os.path.basename(hit.path))}"),
         distance=f"{hit.distance}/{hit.bits}",
         label=_label(hit.label),
-        name=_text(hit.path),
+        name=text(hit.path),
     )
 
 
-def _picture(tile: Tile, alt: str) -> str:
+def picture(tile: Tile, alt: str) -> str:
     """Return one picture as a JPEG inside its address, or say in its place why there is none."""
     if isinstance(tile, Undecodable):
-        return f'<div class="empty"><small>{_text(str(tile))}</small></div>'
+        return f'<div class="empty"><small>{text(str(tile))}</small></div>'
     jpeg = BytesIO()
     Image.fromarray(tile).save(jpeg, "JPEG", quality=_QUALITY)
     content = base64.b64encode(jpeg.getvalue()).decode()
@@ -200,9 +206,9 @@ def _picture(tile: Tile, alt: str) -> str:
 
 
 def _label(label: str) -> str:
-    return f'<span class="label"><bdi>{_text(label)}</bdi></span>' if label else ""
+    return f'<span class="label"><bdi>{text(label)}</bdi></span>' if label else ""
 
 
-def _text(name: str | bytes) -> str:
+def text(name: str | bytes) -> str:
     """Return what comes from a file as text for a page: nothing in it acts, nothing in it is markup."""
     return escape(safe(name))

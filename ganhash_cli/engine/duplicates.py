@@ -1,0 +1,217 @@
+"""codes.h5 → groups of images that are the same or nearly, the best of each first; nothing is ever deleted.
+
+A group is what lies within the distance of its best image, not a chain from one image to the next. Two images are
+exact duplicates where their whole pictures are equal, pixel by pixel; equal codes alone make them near ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganhash_cli.engine import cover, distinct, inspection
+from ganhash_cli.engine.codes import StoredCodes
+from ganhash_cli.engine.codes_format import path_record
+from ganhash_cli.engine.inspection import Look, Looks
+from ganhash_cli.engine.progress import Work
+from ganhash_cli.errors import MismatchError
+
+SCHEMA = 1  # of the records
+_BITS_A_STEP = 16
+
+Kind = Literal["best", "reference", "exact", "near"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One image of a group: `distance` is that to the best one, `id` its row, `look` its file."""
+
+    kind: Kind
+    distance: int
+    id: int
+    look: Look
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Images that are the same or nearly: the best one, or the one of the reference, and then the others."""
+
+    bits: int
+    members: tuple[Member, ...]
+
+    @property
+    def redundant(self) -> tuple[Member, ...]:
+        """The others whose files are as they were encoded; none where the first is not there to be kept."""
+        if self.members[0].look.fault:
+            return ()
+        return tuple(member for member in self.members[1:] if not member.look.fault)
+
+    def record(self, number: int) -> dict[str, Any]:
+        """Return the JSON object of this group."""
+        images = [
+            {
+                "kind": member.kind,
+                "distance": member.distance,
+                **path_record(member.look.path),
+                "width": member.look.width or None,
+                "height": member.look.height or None,
+                "size": member.look.size,
+                "fault": member.look.fault or None,
+                "id": member.id,
+            }
+            for member in self.members
+        ]
+        return {"schema": SCHEMA, "group": number, "bits": self.bits, "images": images}
+
+
+def default_distance(bits: int) -> int:
+    """Return the most bits in which near duplicates differ unless told otherwise: one in sixteen.
+
+    >>> [default_distance(bits) for bits in (12, 48, 64)]
+    [0, 3, 4]
+    """
+    return bits // _BITS_A_STEP
+
+
+def require_same_model(one: StoredCodes, other: StoredCodes) -> None:
+    """Raise `MismatchError` where two files hold codes of two models, whose distances mean nothing."""
+    made = [(stored.header.fingerprint, stored.header.bits) for stored in (one, other)]
+    if made[0] != made[1]:
+        raise MismatchError(
+            f"{one.path} was made by the model {made[0][0][:12]}, but {other.path} by {made[1][0][:12]}",
+            hint="encode both with one model, then compare them again",
+        )
+
+
+def find(stored: StoredCodes, most: int, *, exact: bool = False) -> Work[list[Group]]:
+    """Group the images of one file by the best within `most` bits, or with `exact` only those of equal pictures."""
+    known = distinct.group(stored.codes)
+    taken = known.sizes > 1
+    if most and not exact:
+        taken |= yield from cover.crowded(known.codes, most)
+    looks = yield from inspection.look(stored, np.flatnonzero(taken[known.of_rows()]).tolist())
+    ranked = looks.best_first()
+    owner = yield from _owners(stored.codes[ranked], 0 if exact else most)
+    gathered: dict[int, list[int]] = {}
+    for row, best in zip(ranked, owner.tolist(), strict=True):
+        gathered.setdefault(ranked[best], []).append(row)
+    sets = [several for each in gathered.values() if len(several := _without_links(each, looks)) > 1]
+    digests = yield from _digests([looks.by_row[row] for row in rows] for rows in sets)
+    if exact:
+        sets = [several for rows in sets for several in _equal(rows, looks, digests) if len(several) > 1]
+    return [_group(stored, looks, digests, rows) for rows in sorted(sets)]
+
+
+def find_in_reference(
+    stored: StoredCodes, reference: StoredCodes, most: int, *, exact: bool = False
+) -> Work[list[Group]]:
+    """Group the images that the reference holds already, each by the nearest image of the reference.
+
+    Of several at that distance it is an equal picture, or else the best. Raises `MismatchError` for two models.
+    """
+    require_same_model(stored, reference)
+    own, theirs = distinct.group(stored.codes), distinct.group(reference.codes)
+    near = yield from cover.nearest(own.codes, theirs.codes, 0 if exact else most)
+    hits: dict[int, list[int]] = {}
+    for code in np.flatnonzero(near >= 0).tolist():
+        hits.setdefault(int(near[code]), []).extend(own.rows[own.starts[code] : own.ends[code]].tolist())
+    held = {code: theirs.rows[theirs.starts[code] : theirs.ends[code]].tolist() for code in hits}
+    looks = yield from inspection.look(stored, sorted(chain.from_iterable(hits.values())))
+    models = yield from inspection.look(reference, sorted(chain.from_iterable(held.values())))
+    order, best = _places(looks), _places(models)
+    digests = yield from _digests(
+        [*(models.by_row[row] for row in held[code]), *(looks.by_row[row] for row in rows)]
+        for code, rows in hits.items()
+    )
+    groups: list[Group] = []
+    for code, rows in hits.items():
+        candidates = sorted(held[code], key=best.__getitem__)
+        files = {models.by_row[row].file for row in candidates if not models.by_row[row].fault}
+        fresh = [row for row in sorted(rows, key=order.__getitem__) if looks.by_row[row].file not in files]
+        groups += _beside(stored, reference, looks, models, digests, fresh, candidates, exact=exact)
+    return sorted(groups, key=lambda group: group.members[0].id)
+
+
+def _owners(codes: NDArray[np.uint8], most: int) -> Work[NDArray[np.int64]]:
+    """Return for each of (N, W) codes, best first, the place of the one that stands for it; equal ones count once."""
+    known = distinct.group(codes)
+    owner = yield from cover.cover(known.codes, most)
+    first = known.rows[known.starts]
+    return first[owner[known.of_rows()]]
+
+
+def _without_links(rows: Sequence[int], looks: Looks) -> list[int]:
+    """Leave out names of one file but the first: a link is no duplicate, and without its file it is nothing."""
+    seen: set[tuple[int, int]] = set()
+    kept = []
+    for row in rows:
+        look = looks.by_row[row]
+        if look.fault or look.file not in seen:
+            kept.append(row)
+            seen.add(look.file)
+    return kept
+
+
+def _digests(sets: Iterable[list[Look]]) -> Work[dict[bytes, str]]:
+    """Read the pixels of the images that share their shape with another of their set."""
+    wanted: dict[bytes, Look] = {}
+    for looks in sets:
+        shapes = Counter(look.shape for look in looks if not look.fault)
+        wanted |= {look.path: look for look in looks if not look.fault and shapes[look.shape] > 1}
+    return (yield from inspection.digests(list(wanted.values())))
+
+
+def _equal(rows: Sequence[int], looks: Looks, digests: dict[bytes, str]) -> Iterator[list[int]]:
+    """Part rows by their pictures."""
+    parts: dict[str, list[int]] = {}
+    for row in rows:
+        if digest := digests.get(looks.by_row[row].path):
+            parts.setdefault(digest, []).append(row)
+    yield from parts.values()
+
+
+def _group(stored: StoredCodes, looks: Looks, digests: dict[bytes, str], rows: Sequence[int]) -> Group:
+    """Make a group of rows, best first; one whose picture came before is exact."""
+    apart = cover.distances(stored.codes[rows], np.repeat(stored.codes[rows[:1]], len(rows), axis=0)).tolist()
+    members, seen = list[Member](), set[str]()
+    for row, distance in zip(rows, apart, strict=True):
+        digest = digests.get(looks.by_row[row].path)
+        kind: Kind = "best" if not members else "exact" if digest in seen else "near"
+        members.append(Member(kind, distance, row, looks.by_row[row]))
+        seen |= {digest} if digest else set()
+    return Group(stored.header.bits, tuple(members))
+
+
+def _beside(
+    stored: StoredCodes,
+    reference: StoredCodes,
+    looks: Looks,
+    models: Looks,
+    digests: dict[bytes, str],
+    rows: Sequence[int],
+    candidates: Sequence[int],
+    *,
+    exact: bool,
+) -> Iterator[Group]:
+    """Make groups of rows, each below the equal one of the reference's candidates, or else below the best."""
+    equal = {digests.get(models.by_row[row].path): row for row in reversed(candidates)}
+    below: dict[int, list[Member]] = {}
+    for row in rows:
+        digest = digests.get(looks.by_row[row].path)
+        same = digest is not None and digest in equal
+        if same or not exact:
+            first = equal[digest] if same else candidates[0]
+            apart = int(cover.distances(stored.codes[row : row + 1], reference.codes[first : first + 1])[0])
+            below.setdefault(first, []).append(Member("exact" if same else "near", apart, row, looks.by_row[row]))
+    for first, members in below.items():
+        yield Group(stored.header.bits, (Member("reference", 0, first, models.by_row[first]), *members))
+
+
+def _places(looks: Looks) -> dict[int, int]:
+    return {row: place for place, row in enumerate(looks.best_first())}

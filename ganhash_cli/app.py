@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ganhash_cli import __version__, console, workspace
-from ganhash_cli.commands import encode, evaluate, generate, info, plugins, query, sample, train, verify
+from ganhash_cli.commands import encode, evaluate, generate, info, plugins, query, sample, serve, train, verify
 from ganhash_cli.errors import GanhashError, Interrupted, StorageError, UsageError
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
@@ -85,6 +85,7 @@ for command in (
     train.train,
     encode.encode,
     query.query,
+    serve.serve,
     evaluate.evaluate,
     sample.sample,
     info.info,

@@ -51,7 +51,7 @@ $(VENV)/made:
 	@touch $@
 
 $(VENV)/plain: $(VENV)/made pyproject.toml
-	$(call install,.)
+	$(call install,.[serve])
 	@touch $@
 
 $(VENV)/dev: $(VENV)/made pyproject.toml

@@ -24,6 +24,7 @@ from ganhash_cli.commands import (
     plugins,
     query,
     sample,
+    serve,
     train,
     verify,
 )
@@ -98,6 +99,7 @@ for command in (
     train.train,
     encode.encode,
     query.query,
+    serve.serve,
     dedup.dedup,
     evaluate.evaluate,
     sample.sample,

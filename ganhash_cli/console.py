@@ -122,7 +122,7 @@ def follow(work: Work[T]) -> T:
 
 def set_up_logging() -> None:
     """Show what plugins and the engine log; they speak through `logging`, never by printing."""
-    for name in ("ganhash_plugins", "ganhash_cli.engine"):
+    for name in ("ganhash_plugins", "ganhash_cli.engine", "ganhash_cli.web"):
         logger = logging.getLogger(name)
         logger.handlers = [_Notes()]
         logger.setLevel(logging.INFO)

@@ -56,6 +56,37 @@ def test_labels_come_back_by_name(tmp_path: Path, labels: list[tuple[int, ...]])
         assert [found.labels_of(row) for row in range(3)] == wanted
 
 
+@pytest.mark.parametrize("labels", [[(0,), (), (1,), (0,)], [(0, 1), (), (1,), (), (0, 1)], [(), ()], None])
+def test_the_rows_of_a_label_are_those_that_have_it(tmp_path: Path, labels: list[tuple[int, ...]] | None) -> None:
+    count = len(labels or [()])
+    codes.write(tmp_path / "c.h5", HEADER, rows(count, labels))
+    with codes.open_codes(tmp_path / "c.h5") as found:
+        for label in (*HEADER.class_names, "cow"):
+            assert found.rows_of(label).tolist() == [row for row in range(count) if label in found.labels_of(row)]
+
+
+def test_the_digest_changes_with_any_column(tmp_path: Path) -> None:
+    written = rows()
+    others = [replace(written, size=written.size + 1), replace(written, paths=[*NAMES[1:], b"other"])]
+    digests = set()
+    for number, each in enumerate([written, written, *others]):
+        codes.write(tmp_path / f"{number}.h5", HEADER, each)
+        with codes.open_codes(tmp_path / f"{number}.h5") as found:
+            digests.add(found.digest)
+    assert len(digests) == 3
+
+
+def test_rows_that_lie_together_are_not_unpacked_anew(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    plain = h5py.File.__getitem__
+    monkeypatch.setattr(h5py.File, "__getitem__", lambda file, name: opened.append(name) or plain(file, name))
+    with codes.open_codes(stored) as found:
+        before = len(opened)
+        for row in range(len(found)):
+            found.path_of(row), found.labels_of(row)
+        assert len(opened) == before, "a dataset that is opened anew has an empty cache"
+
+
 def test_equal_content_gives_equal_files(tmp_path: Path) -> None:
     for name in ("a.h5", "b.h5"):
         codes.write(tmp_path / name, HEADER, rows(3000))

@@ -21,7 +21,8 @@ ORDER = [
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
-    *("draft", "segments", "encoder", "index", "queries", "results", "sheet", "page", "strips", "graphics"),
+    *("draft", "segments", "encoder", "index", "neighbours", "queries"),
+    *("results", "sheet", "page", "strips", "graphics"),
     *("cover", "inspection", "duplicates", "group_page"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
     *("installation", "machine", "accelerators", "holdings", "problems", "diagnosis"),
@@ -58,6 +59,24 @@ def test_the_engine_knows_neither_commands_nor_console(path: Path):
     assert not {"ganhash_cli.commands", "ganhash_cli.console"} & {
         node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
     }
+
+
+def test_the_web_imports_from_left_to_right_too_and_knows_neither_commands_nor_console():
+    order = ["refusal", "turns", "uploads", "live", "search", "openapi", "gate", "application", "server"]
+    files = sorted((PACKAGE / "web").glob("[!_]*.py"))
+    assert {path.stem for path in files} == set(order)
+    for path in files:
+        froms = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        modules = [node.module or "" for node in froms]
+        assert not [module for module in modules if module.startswith(("ganhash_cli.commands", "ganhash_cli.console"))]
+        ours = {module.split(".")[2] for module in modules if module.startswith("ganhash_cli.web.")}
+        assert ours <= set(order[: order.index(path.stem)]), path
+
+
+def test_the_engine_knows_nothing_of_the_web():
+    for path in engine_files():
+        froms = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        assert not [node.module for node in froms if (node.module or "").startswith(("ganhash_cli.web", "starlette"))]
 
 
 def test_every_file_begins_with_what_it_is_for():

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -286,9 +287,9 @@ def test_a_view_that_cannot_be_written_is_exit_7(capsys: Printed, options: list[
 def test_many_queries_take_one_model(capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, open_runtime = [], runtime.open_runtime
 
-    def counted(bundle: Bundle) -> object:
+    def counted(bundle: Bundle, **options: Any) -> object:
         opened.append(bundle)
-        return open_runtime(bundle)
+        return open_runtime(bundle, **options)
 
     monkeypatch.setattr(runtime, "open_runtime", counted)
     _, out, _ = run(capsys, "query", "folder", "-k", "1")

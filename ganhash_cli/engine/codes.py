@@ -34,6 +34,9 @@ class StoredCodes:
         self._file = file
         _check_schema(file, self.file_bytes)
         self.header = _read_header(file)
+        self.digest: str = file.attrs["sha256"].decode()  # over the digests of all columns: changes with any of them
+        # Opened once: with a dataset that is closed goes its cache of chunks, and each row would unpack them anew.
+        self._data = {name: file[name] for name in file}
         self._check_shapes()
         self.codes: bits.Codes = _mapped(stream, file["codes"])
 
@@ -43,7 +46,7 @@ class StoredCodes:
     @property
     def labelled(self) -> bool:
         """Whether images have labels."""
-        return "labels" in self._file
+        return "labels" in self._data
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -68,12 +71,21 @@ class StoredCodes:
         if not self.labelled:
             return ()
         start, end = row, row + 1
-        if "label_offsets" in self._file:
+        if "label_offsets" in self._data:
             start, end = self._read("label_offsets", row, row + 2).tolist()
         numbers = [number for number in self._read("labels", start, end).tolist() if number != -1]
         if not all(0 <= number < len(self.header.class_names) for number in numbers):
             raise CorruptError(f"{self.path} is damaged: a label of row {row} is out of range", _AGAIN)
         return tuple(self.header.class_names[number] for number in numbers)
+
+    def rows_of(self, label: str) -> NDArray[np.int64]:
+        """Return the rows that have a label, rising, (n,); none where nothing has it."""
+        if not self.labelled or label not in self.header.class_names:
+            return np.empty(0, np.int64)
+        places = np.flatnonzero(self.column("labels") == self.header.class_names.index(label))
+        if "label_offsets" not in self._data:
+            return places
+        return np.unique(np.searchsorted(self.column("label_offsets"), places.astype(np.uint64), side="right") - 1)
 
     def verify(self) -> None:
         """Read everything and compare it with its SHA-256 digests; `CorruptError` names what is wrong."""
@@ -109,7 +121,7 @@ class StoredCodes:
 
     def _read(self, name: str, start: int, end: int) -> NDArray[Any]:
         with _damage(self.path):
-            return _slice(self._file[name], start, end)
+            return _slice(self._data[name], start, end)
 
     def _inside(self, path: bytes) -> bytes:
         """Refuse a stored path that leads out of the root."""

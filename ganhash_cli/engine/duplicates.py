@@ -80,11 +80,12 @@ def default_distance(bits: int) -> int:
 
 
 def require_same_model(one: StoredCodes, other: StoredCodes) -> None:
-    """Raise `MismatchError` where two files hold codes of two models, whose distances mean nothing."""
-    made = [(stored.header.fingerprint, stored.header.bits) for stored in (one, other)]
+    """Raise `MismatchError` where two files hold codes of two models, or of two arithmetics: those are not compared."""
+    made = [(each.header.fingerprint, each.header.bits, each.header.numeric) for each in (one, other)]
     if made[0] != made[1]:
+        first, second = (f"{fingerprint[:12]} in {numeric}" for fingerprint, _, numeric in made)
         raise MismatchError(
-            f"{one.path} was made by the model {made[0][0][:12]}, but {other.path} by {made[1][0][:12]}",
+            f"{one.path} was made by the model {first}, but {other.path} by {second}",
             hint="encode both with one model, then compare them again",
         )
 

@@ -76,6 +76,11 @@ class ExactIndex:
         """Return for each query the distances and ids of all codes no farther than `most`, by (distance, id)."""
         return [self._within(query, most) for query in _padded(queries, self.bits)]
 
+    def distances(self, query: Codes) -> NDArray[np.uint16]:
+        """Return the distances of all codes, (N,), from one query, (W,)."""
+        [padded] = _padded(query[None], self.bits)
+        return np.concatenate([np.empty(0, np.uint16), *(block for _, block in self._scan(padded))])
+
     def ties(self, queries: Codes, distances: NDArray[np.integer]) -> Ids:
         """Return how many codes lie at exactly the given distance, (Q,), of each query, (Q,)."""
         counts = [

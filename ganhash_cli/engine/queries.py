@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 
 import numpy as np
@@ -74,6 +75,13 @@ def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Quer
         logits=logits,
         digests=tuple(digests),
     )
+
+
+def hash_content(hasher: Hasher, content: bytes, side: int) -> bits.Codes:
+    """Compute the code, (W,), of what an image file holds; raises `Undecodable` where that is no image."""
+    square = decoding.square(BytesIO(content), side)
+    code: bits.Codes = bits.pack(hasher.logits(square[None]))[0]
+    return code
 
 
 def openable(root: bytes, path: bytes) -> bytes:

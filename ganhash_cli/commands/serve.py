@@ -1,0 +1,78 @@
+"""`ganhash serve`: a page in the browser, and JSON for programs, that answer queries; never loads torch."""
+
+import importlib.util
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from ganhash_cli import console, workspace
+from ganhash_cli.commands import options
+from ganhash_cli.errors import PluginError, UsageError
+
+TOKEN = "GANHASH_TOKEN"  # noqa: S105 - the name of a variable
+_SHORTEST = 16  # characters
+
+
+def serve(
+    codes: Annotated[Path, typer.Argument(help="Codes file made by `ganhash encode`.")] = workspace.CODES,
+    model: options.Model = workspace.MODEL,
+    host: Annotated[
+        str, typer.Option(help="Listen here; anything but this machine alone demands a token, see GANHASH_TOKEN.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes any that is free.")] = 8000,
+    json: options.Json = False,
+) -> None:
+    """Search from the browser: drop an image, see its neighbours; also a JSON API.
+
+    The token that other machines must show is read from the environment, GANHASH_TOKEN, or made up and printed once.
+    """
+    _require_extra()
+    from ganhash_cli.engine.bundle import Bundle
+    from ganhash_cli.web import application, server
+    from ganhash_cli.web.gate import Gate
+    from ganhash_cli.web.live import LiveCodes
+    from ganhash_cli.web.search import Search
+    from ganhash_cli.web.turns import Turns
+    from ganhash_cli.web.uploads import Uploads
+
+    token = _token(demanded=not server.is_loopback(host))
+    with server.bind(host, port) as listener:
+        bundle = Bundle.open(model)
+        live, turns = LiveCodes(codes, bundle), Turns()
+        search = Search(bundle, live)
+        search.warm_up()
+        about = search.about()
+        app = Gate(application.build(search, turns, Uploads()), server.names(host), token)
+        address = server.address(listener, host)
+        # A token that the person set is theirs already, and need not stand on the screen.
+        entry = f"{address}?token={quote(token)}" if token and not os.environ.get(TOKEN) else address
+        if json:
+            console.emit({"url": entry, "images": about["images"], "bits": about["bits"]})
+        else:
+            console.say(entry)
+        sys.stdout.flush()  # whoever reads it through a pipe waits for it
+        console.note(f"{about['images']:,} images, {about['bits']} bits; Ctrl+C stops")
+        try:
+            server.run(app, listener)
+        finally:
+            turns.close()
+            live.close()
+
+
+def _require_extra() -> None:
+    missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise PluginError(f"the server needs {' and '.join(missing)}", hint="pip install 'ganhash[serve]'")
+
+
+def _token(*, demanded: bool) -> str | None:
+    """Return the token that requests must show; None where none is needed."""
+    given = os.environ.get(TOKEN)
+    if given and len(given) < _SHORTEST:
+        raise UsageError(f"{TOKEN} has {len(given)} characters; it can be guessed", hint=f"take {_SHORTEST} or more")
+    return given or (secrets.token_urlsafe(24) if demanded else None)

@@ -1,0 +1,68 @@
+"""codes.h5 as it stands now: a file put in its place is opened in turn, or refused and the old one kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.codes import StoredCodes, open_codes
+from ganhash_cli.engine.queries import require_match
+from ganhash_cli.errors import GanhashError
+
+log = logging.getLogger(__name__)
+
+
+class LiveCodes:
+    """Holds the codes of one model open; `note` says why what stands there now is not used, empty where it is."""
+
+    def __init__(self, path: Path, bundle: Bundle) -> None:
+        """Open the codes.
+
+        Raises `InputError` where there are none, `CorruptError` where they are unsafe, and `MismatchError` where they
+        are another model's.
+        """
+        self.note = ""
+        self._path, self._bundle = path, bundle
+        self._seen = _identity(path)
+        self._stored, self._held = self._open()
+
+    def current(self) -> StoredCodes:
+        """Return the codes to search now, after a look at whether another file has taken their place."""
+        seen = _identity(self._path)
+        if seen != self._seen:
+            self._seen = seen
+            self._renew()
+        return self._stored
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._held.close()
+
+    def _renew(self) -> None:
+        try:
+            stored, held = self._open()
+        except GanhashError as error:
+            self.note = f"{error.message}; the codes of before are searched"
+            log.warning("%s", self.note)
+            return
+        self._held.close()
+        self._stored, self._held, self.note = stored, held, ""
+        log.info("%s was replaced: %s images now", self._path, f"{len(stored):,}")
+
+    def _open(self) -> tuple[StoredCodes, ExitStack]:
+        with ExitStack() as stack:
+            stored = stack.enter_context(open_codes(self._path))
+            require_match(self._bundle, stored)
+            return stored, stack.pop_all()
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """Return what changes when another file takes the place of `path`; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,145 @@
+"""The description of the JSON API, in OpenAPI 3.1; a test holds it to the routes and to real answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ganhash_cli import __version__
+from ganhash_cli.web.search import MOST_PAGE, PAGE
+from ganhash_cli.web.uploads import MOST_BYTES
+
+_TEXT, _WHOLE = {"type": "string"}, {"type": "integer", "minimum": 0}
+
+
+def describe() -> dict[str, Any]:
+    """Return the description as a JSON object."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "ganhash",
+            "version": __version__,
+            "description": "Similar images by Hamming distance. Rows, the ids, hold for the codes of one digest.",
+        },
+        "paths": {
+            "/healthz": {"get": _operation("Whether the server answers; needs no token.", "Health")},
+            "/api/about": {"get": _operation("What is searched, and what may be sent.", "About", 503)},
+            "/api/query": {
+                "post": {
+                    **_operation("The neighbours of an image.", "Neighbours", 400, 408, 413, 415, 422, 429, 503),
+                    "parameters": _VIEW,
+                    "requestBody": {
+                        "required": True,
+                        "description": f"The image file itself, at most {MOST_BYTES:,} bytes.",
+                        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+                    },
+                }
+            },
+            "/api/neighbours": {
+                "get": {
+                    **_operation("The neighbours of a code, further pages, other limits.", "Neighbours", 400, 429, 503),
+                    "parameters": [_parameter("code", _TEXT, "Hexadecimal, from an answer.", required=True), *_VIEW],
+                }
+            },
+            "/thumbnail/{id}": {
+                "get": {
+                    "summary": "An image by its id, square, as a small JPEG.",
+                    "parameters": [
+                        {**_parameter("id", _WHOLE, "The row of the image.", required=True), "in": "path"},
+                        _parameter("codes", _TEXT, "The digest of the codes that the id is from."),
+                    ],
+                    "responses": {
+                        "200": {"description": "The image.", "content": {"image/jpeg": {}}},
+                        **_errors(404, 409, 410, 422, 429, 503),
+                    },
+                }
+            },
+        },
+        "components": {"schemas": _SCHEMAS},
+    }
+
+
+def _operation(summary: str, schema: str, *errors: int) -> dict[str, Any]:
+    answer = {"description": summary, "content": _content(schema)}
+    return {"summary": summary, "responses": {"200": answer, **_errors(*errors)}}
+
+
+def _errors(*statuses: int) -> dict[str, Any]:
+    return {str(status): {"description": _MEANINGS[status], "content": _content("Error")} for status in statuses}
+
+
+def _content(schema: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _parameter(name: str, schema: dict[str, Any], text: str, *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": text, "required": required, "schema": schema}
+
+
+def _record(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+_MEANINGS = {
+    400: "A parameter is wrong, or nothing was sent.",
+    404: "There is no image of this id.",
+    408: "The image did not come in time.",
+    409: "The codes were replaced since.",
+    410: "The image is not on disk any more.",
+    413: "The image has too many bytes.",
+    415: "A form was sent in place of the image.",
+    422: "The image cannot be read, or has too many pixels.",
+    429: "Too many requests wait; Retry-After says when to ask again.",
+    503: "The codes or the model cannot be read now.",
+}
+_VIEW = [
+    _parameter("offset", _WHOLE, "How many neighbours to leave out, the nearest first."),
+    _parameter("limit", {"type": "integer", "minimum": 1, "maximum": MOST_PAGE}, f"How many to return, else {PAGE}."),
+    _parameter("max_distance", {"type": "integer", "minimum": 0, "maximum": 1024}, "None that differ in more bits."),
+    _parameter("label", _TEXT, "Only those with this label."),
+]
+_HIT = _record(
+    {
+        "rank": _WHOLE,
+        "id": _WHOLE,
+        "distance": _WHOLE,
+        "code": _TEXT,
+        "path": _TEXT,
+        "path_b64": _TEXT,
+        "name": _TEXT,
+        "labels": {"type": "array", "items": _TEXT},
+        "thumbnail": _TEXT,
+    },
+    optional=("path_b64",),
+)
+_SCHEMAS = {
+    "Error": _record({"error": _TEXT, "hint": _TEXT}),
+    "Health": _record({"status": _TEXT, "waiting": _WHOLE}),
+    "About": _record(
+        {
+            "version": _TEXT,
+            "images": _WHOLE,
+            "bits": _WHOLE,
+            "fingerprint": _TEXT,
+            "codes": _TEXT,
+            "labels": {"type": "array", "items": _TEXT},
+            "note": _TEXT,
+            "most_bytes": _WHOLE,
+            "most_pixels": _WHOLE,
+        }
+    ),
+    "Neighbours": _record(
+        {
+            "code": _TEXT,
+            "bits": _WHOLE,
+            "codes": _TEXT,
+            "searched": _WHOLE,
+            "counts": {"type": "array", "items": _WHOLE},
+            "total": _WHOLE,
+            "offset": _WHOLE,
+            "milliseconds": {"type": "number"},
+            "note": _TEXT,
+            "hits": {"type": "array", "items": _HIT},
+        }
+    ),
+}

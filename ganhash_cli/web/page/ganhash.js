@@ -1,0 +1,290 @@
+// The one script of the page: asks the server for neighbours and shows them. Names are set as text, never as markup.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const PAUSE = 150; // milliseconds without a move before the slider asks
+const state = { code: "", bits: 0, codes: "", offset: 0, total: 0, counts: [], picture: "", name: "", limited: false };
+let asking = null; // what is under way, so that a newer question ends it
+let blob = ""; // the address of the picture that was dropped
+
+const number = (value) => value.toLocaleString("en");
+
+async function ask(address, options = {}) {
+  const answer = await fetch(address, options);
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.hint ? `${body.error}; ${body.hint}` : body.error);
+  return body;
+}
+
+function parameters(offset) {
+  const chosen = new URLSearchParams({ offset });
+  if (state.limited) chosen.set("max_distance", $("distance").value);
+  if ($("label").value) chosen.set("label", $("label").value);
+  return chosen;
+}
+
+// Runs one question; an older one that is still under way is given up.
+async function run(question, show) {
+  if (asking) asking.abort();
+  const mine = asking = new AbortController();
+  $("results").setAttribute("aria-busy", "true");
+  fail("");
+  try {
+    show(await question(mine.signal));
+  } catch (error) {
+    if (mine === asking) fail(error instanceof TypeError ? "The server does not answer; is it still running?" : error.message);
+  } finally {
+    if (mine === asking) {
+      asking = null;
+      $("results").removeAttribute("aria-busy");
+    }
+  }
+}
+
+async function searchFile(file) {
+  if (!file) return;
+  if (limits && file.size > limits.most_bytes) {
+    return fail(`${file.name} has ${number(Math.ceil(file.size / 1e6))} MB; at most ${number(limits.most_bytes / 1e6)} MB can be sent`);
+  }
+  const picture = URL.createObjectURL(file);
+  state.limited = false;
+  $("status").textContent = "Searching …";
+  // Sent as bytes of no form, whatever the system takes the file for.
+  const options = { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } };
+  await run((signal) => ask(`/api/query?${parameters(0)}`, { ...options, signal }), (found) => {
+    if (blob) URL.revokeObjectURL(blob);
+    blob = picture;
+    start(found, picture, file.name || "pasted image", true);
+  });
+  if (blob !== picture) {
+    URL.revokeObjectURL(picture);
+    if ($("error").textContent) $("status").textContent = "";
+  }
+}
+
+function searchCode(code, picture, name, remember) {
+  state.limited = false;
+  return run((signal) => ask(`/api/neighbours?${withCode(code, 0)}`, { signal }), (found) => {
+    start(found, picture, name, remember);
+    window.scrollTo({ top: 0 });
+  });
+}
+
+function withCode(code, offset) {
+  const chosen = parameters(offset);
+  chosen.set("code", code);
+  return chosen;
+}
+
+// Shows a new query and the first of its neighbours.
+function start(found, picture, name, remember) {
+  Object.assign(state, { picture, name, code: found.code });
+  if (remember) history.pushState({ code: found.code, picture, name }, "");
+  showQuery();
+  const slider = $("distance");
+  slider.max = found.bits;
+  slider.value = found.bits;
+  $("limits").hidden = false;
+  replace(found);
+}
+
+function showQuery() {
+  const image = $("query-image");
+  image.alt = `query: ${state.name}`;
+  image.hidden = !state.picture;
+  if (state.picture) image.src = state.picture;
+  $("query-empty").hidden = Boolean(state.picture);
+  $("query-name").textContent = state.name;
+}
+
+function replace(found) {
+  $("results").replaceChildren();
+  append(found);
+}
+
+function append(found) {
+  Object.assign(state, {
+    bits: found.bits, codes: found.codes, counts: found.counts, total: found.total,
+    offset: found.offset + found.hits.length,
+  });
+  $("results").append(...found.hits.map(card));
+  $("more").hidden = state.offset >= state.total || !found.hits.length;
+  // Watched anew, since a button that stays in sight tells nothing.
+  watcher.unobserve($("more"));
+  watcher.observe($("more"));
+  describe(found);
+  note(found.note);
+}
+
+function describe(found) {
+  const shown = state.limited ? `within ${$("distance").value} of ${found.bits} bits` : "in all";
+  $("status").textContent = state.total
+    ? `${number(state.offset)} shown of ${number(state.total)} ${shown}; ${number(found.searched)} searched in ${found.milliseconds} ms`
+    : `no image ${state.limited ? shown : "is there"}`;
+  showDistance();
+}
+
+// How many lie within the distance is known from the counts, before anything is asked.
+function showDistance() {
+  const most = Number($("distance").value);
+  const within = state.counts.slice(0, most + 1).reduce((sum, count) => sum + count, 0);
+  $("distance-shown").textContent = `${most} of ${state.bits}: ${number(within)} images`;
+  $("distance").setAttribute("aria-valuetext", `${most} of ${state.bits} bits, ${number(within)} images`);
+}
+
+function card(hit) {
+  const item = $("hit").content.cloneNode(true).firstElementChild;
+  const [search, compare, image] = [item.querySelector(".search"), item.querySelector(".compare"), item.querySelector("img")];
+  image.src = hit.thumbnail;
+  image.alt = hit.name;
+  image.addEventListener("error", () => missing(hit, image, item.querySelector(".empty")), { once: true });
+  search.setAttribute("aria-label", `search from ${hit.name}, number ${hit.rank}, distance ${hit.distance}`);
+  search.addEventListener("click", () => searchCode(hit.code, hit.thumbnail, hit.name, true));
+  compare.textContent = `${hit.distance}/${state.bits}`;
+  compare.setAttribute("aria-label", `distance ${hit.distance} of ${state.bits}: compare bit by bit with ${hit.name}`);
+  compare.addEventListener("click", () => showBits(hit));
+  item.querySelector(".label").textContent = hit.labels.join(", ");
+  item.querySelector(".name").textContent = hit.name;
+  return item;
+}
+
+// An image that cannot be shown: the server's answer says why. Where it only was busy, it is asked again.
+async function missing(hit, image, empty) {
+  const answer = await fetch(hit.thumbnail).catch(() => null);
+  if (answer && answer.ok) {
+    image.src = hit.thumbnail;
+    return;
+  }
+  if (answer && answer.status === 429) {
+    setTimeout(() => missing(hit, image, empty), 1000 * Number(answer.headers.get("Retry-After") || 1));
+    return;
+  }
+  const body = answer ? await answer.json().catch(() => null) : null;
+  empty.textContent = body ? body.error : "the server does not answer";
+  image.hidden = true;
+  empty.hidden = false;
+}
+
+function more() {
+  if (asking || $("more").hidden) return;
+  const before = state.codes;
+  return run((signal) => ask(`/api/neighbours?${withCode(state.code, state.offset)}`, { signal }), (found) => {
+    if (found.codes === before) return append(found);
+    // Other codes took their place: what is shown is numbered by the old ones.
+    return refresh();
+  });
+}
+
+const watcher = new IntersectionObserver((entries) => {
+  if (entries.some((entry) => entry.isIntersecting)) more();
+}, { rootMargin: "400px" });
+
+function refresh() {
+  if (!state.code) return;
+  return run((signal) => ask(`/api/neighbours?${withCode(state.code, 0)}`, { signal }), replace);
+}
+
+const bitsOf = (hex) => Array.from(hex, (digit) => parseInt(digit, 16).toString(2).padStart(4, "0")).join("").slice(0, state.bits);
+
+function showBits(hit) {
+  const [query, other] = [bitsOf(state.code), bitsOf(hit.code)];
+  const places = Array.from(query).flatMap((bit, place) => (bit === other[place] ? [] : [place + 1]));
+  $("bits-summary").textContent = places.length
+    ? `${places.length} of ${state.bits} bits differ: ${places.join(", ")}`
+    : `all ${state.bits} bits are equal`;
+  $("bits-query-image").hidden = !state.picture;
+  if (state.picture) $("bits-query-image").src = state.picture;
+  $("bits-hit-image").src = hit.thumbnail;
+  $("bits-hit-name").textContent = hit.name;
+  const bytes = [];
+  for (let first = 0; first < state.bits; first += 8) bytes.push(byte(query, other, first));
+  $("bits-rows").replaceChildren(...bytes);
+  $("bits").showModal();
+}
+
+// Eight bits of the query above those of the result.
+function byte(query, other, first) {
+  const box = document.createElement("div");
+  box.className = "byte";
+  const place = document.createElement("span");
+  place.className = "place";
+  place.textContent = `${first + 1}–${Math.min(first + 8, state.bits)}`;
+  const cells = [query, other].flatMap((code) => {
+    const row = Array.from(code.slice(first, first + 8), (bit, index) => {
+      const cell = document.createElement("span");
+      cell.textContent = bit;
+      if (query[first + index] !== other[first + index]) cell.className = "differs";
+      return cell;
+    });
+    while (row.length < 8) row.push(document.createElement("span"));
+    return row;
+  });
+  box.append(place, ...cells);
+  return box;
+}
+
+function fail(text) {
+  $("error").textContent = text;
+  $("error").hidden = !text;
+}
+
+function note(text) {
+  if ($("note").textContent !== text) $("note").textContent = text;
+  $("note").hidden = !text;
+}
+
+let limits = null;
+async function about() {
+  limits = await ask("/api/about");
+  $("about").textContent = `${number(limits.images)} images, codes of ${limits.bits} bits`;
+  note(limits.note);
+  for (const label of limits.labels) $("label").add(new Option(label, label));
+  $("label-field").hidden = !limits.labels.length;
+}
+
+function listen() {
+  $("file").addEventListener("change", (event) => {
+    searchFile(event.target.files[0]);
+    event.target.value = ""; // so that the same file can be chosen again
+  });
+  for (const name of ["dragenter", "dragover"]) document.addEventListener(name, (event) => {
+    event.preventDefault();
+    $("drop").classList.add("over");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) $("drop").classList.remove("over");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    $("drop").classList.remove("over");
+    if (event.dataTransfer.files.length) searchFile(event.dataTransfer.files[0]);
+    else fail("What was dropped is no file; save the image first, then drop it here");
+  });
+  document.addEventListener("paste", (event) => {
+    const file = Array.from(event.clipboardData.files)[0];
+    if (file) searchFile(file);
+  });
+  let waiting = 0;
+  $("distance").addEventListener("input", () => {
+    state.limited = Number($("distance").value) < state.bits;
+    showDistance();
+    clearTimeout(waiting);
+    waiting = setTimeout(refresh, PAUSE);
+  });
+  $("label").addEventListener("change", refresh);
+  $("limits").addEventListener("submit", (event) => event.preventDefault());
+  $("more").addEventListener("click", more);
+  $("query-image").addEventListener("error", () => {
+    $("query-image").hidden = true;
+    $("query-empty").hidden = false;
+  });
+  window.addEventListener("popstate", (event) => {
+    if (event.state) searchCode(event.state.code, event.state.picture, event.state.name, false);
+  });
+}
+
+listen();
+about().then(() => {
+  const before = history.state;
+  if (before) searchCode(before.code, before.picture.startsWith("blob:") ? "" : before.picture, before.name, false);
+}, (error) => fail(error.message));

@@ -1,0 +1,158 @@
+"""What is answered, as values: about the codes, a page of neighbours, a thumbnail; used by one thread at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ganhash_cli import __version__
+from ganhash_cli.engine import bits, decoding, neighbours
+from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.codes import StoredCodes
+from ganhash_cli.engine.codes_format import path_record
+from ganhash_cli.engine.decoding import Undecodable
+from ganhash_cli.engine.index import ExactIndex
+from ganhash_cli.engine.names import safe
+from ganhash_cli.engine.queries import hash_content
+from ganhash_cli.engine.runtime import Runtime, open_runtime
+from ganhash_cli.web.live import LiveCodes
+from ganhash_cli.web.refusal import Refused
+from ganhash_cli.web.uploads import MOST_BYTES
+
+PAGE, MOST_PAGE = 60, 500  # neighbours
+SIDE, QUALITY = 192, 80  # pixels and JPEG quality of a thumbnail, drawn half as wide or more
+
+
+@dataclass(frozen=True)
+class View:
+    """Which neighbours are wanted: `limit` from `offset` on, no farther than `max_distance`, with `label`."""
+
+    offset: int = 0
+    limit: int = PAGE
+    max_distance: int | None = None
+    label: str | None = None
+
+
+class Search:
+    """Answers from one model and the codes it made."""
+
+    def __init__(self, bundle: Bundle, live: LiveCodes) -> None:
+        self._bundle, self._live = bundle, live
+        self._opened: Runtime | None = None
+
+    def _runtime(self) -> Runtime:
+        """Return the model in the arithmetic of the codes as they stand now."""
+        numeric = self._live.current().header.numeric
+        if self._opened is None or self._opened.numeric != numeric:
+            self._opened = open_runtime(self._bundle, numeric=numeric)
+        return self._opened
+
+    def warm_up(self) -> None:
+        """Load the model; raises `CorruptError` where it is damaged."""
+        side = self._bundle.side
+        self._runtime().logits(np.zeros((1, side, side, 3), np.uint8))
+
+    def about(self) -> dict[str, Any]:
+        """Return what is searched and what may be sent."""
+        stored = self._live.current()
+        return {
+            "version": __version__,
+            "images": len(stored),
+            "bits": stored.header.bits,
+            "fingerprint": stored.header.fingerprint,
+            "codes": stored.digest,
+            "labels": list(stored.header.class_names) if stored.labelled else [],
+            "note": self._live.note,
+            "most_bytes": MOST_BYTES,
+            "most_pixels": decoding.MAX_PIXELS,
+        }
+
+    def query(self, content: bytes, view: View) -> dict[str, Any]:
+        """Return the neighbours of an image by what its file holds; raises `Undecodable` where that is no image."""
+        return self._near(hash_content(self._runtime(), content, self._bundle.side), view)
+
+    def neighbours(self, code: str, view: View) -> dict[str, Any]:
+        """Return the neighbours of a code in hexadecimal, as an earlier answer gave it."""
+        return self._near(_code(code, self._bundle.bits), view)
+
+    def thumbnail(self, row: int, codes: str | None) -> bytes:
+        """Return the image of a row as a small JPEG; `codes` is the digest of the codes that the row was found in.
+
+        Raises `Refused`: 404 where there is no such row, 409 where the codes are others now, 410 where the image has
+        gone, and `Undecodable`.
+        """
+        stored = self._live.current()
+        if codes is not None and codes != stored.digest:
+            raise Refused(409, "the codes were replaced, and their rows with them", "search again")
+        if row >= len(stored):
+            raise Refused(404, f"there is no image {row}", f"they are numbered from 0 to {len(stored) - 1}")
+        path = os.path.join(stored.header.root, stored.path_of(row))
+        try:
+            square = decoding.square(path, SIDE)
+        except Undecodable as reason:
+            if os.path.exists(path):
+                raise
+            name = safe(stored.path_of(row))
+            raise Refused(410, f"{name} is not there any more", "encode the folder again") from reason
+        jpeg = BytesIO()
+        Image.fromarray(square).save(jpeg, "JPEG", quality=QUALITY)
+        return jpeg.getvalue()
+
+    def _near(self, code: bits.Codes, view: View) -> dict[str, Any]:
+        stored, started = self._live.current(), time.perf_counter()
+        width = stored.header.bits
+        if view.label is not None and view.label not in stored.header.class_names:
+            raise Refused(400, f"there is no label {safe(view.label)!r}", "/api/about lists them")
+        rows = None if view.label is None else stored.rows_of(view.label)
+        most = width if view.max_distance is None else min(view.max_distance, width)
+        found = neighbours.page(ExactIndex(stored.codes, width), code, view.offset, view.limit, most, rows)
+        pairs = zip(found.distances.tolist(), found.ids.tolist(), strict=True)
+        hits = [_hit(stored, rank, distance, row) for rank, (distance, row) in enumerate(pairs, view.offset + 1)]
+        return {
+            "code": _hex(code, width),
+            "bits": width,
+            "codes": stored.digest,
+            "searched": len(stored),
+            "counts": found.counts.tolist(),
+            "total": int(found.counts[: most + 1].sum()),
+            "offset": view.offset,
+            "milliseconds": round(1000 * (time.perf_counter() - started), 1),
+            "note": self._live.note,
+            "hits": hits,
+        }
+
+
+def _hit(stored: StoredCodes, rank: int, distance: int, row: int) -> dict[str, Any]:
+    path = stored.path_of(row)
+    return {
+        "rank": rank,
+        "id": row,
+        "distance": distance,
+        "code": _hex(stored.codes[row], stored.header.bits),
+        **path_record(path),
+        "name": safe(path),
+        "labels": list(stored.labels_of(row)),
+        "thumbnail": f"/thumbnail/{row}?codes={stored.digest}",
+    }
+
+
+def _hex(code: bits.Codes, width: int) -> str:
+    return code[: (width + 7) // 8].tobytes().hex()
+
+
+def _code(text: str, width: int) -> bits.Codes:
+    """Read a code of `width` bits from hexadecimal; what it has beyond them must be zero, as `pack` leaves it."""
+    digits = 2 * ((width + 7) // 8)
+    try:
+        code = np.frombuffer(bytes.fromhex(text), np.uint8)
+    except ValueError:
+        code = np.empty(0, np.uint8)
+    if len(text) != digits or len(code) * 2 != digits or np.unpackbits(code)[width:].any():
+        raise Refused(400, f"code: not {digits} hexadecimal digits that hold {width} bits", "take it from an answer")
+    return code

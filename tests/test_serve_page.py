@@ -1,0 +1,303 @@
+"""The page of `ganhash serve` in a real browser, headless: what a person does, and what they then see."""
+
+import base64
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganhash_cli.engine.bundle import Bundle
+from linear_hash import BITS
+from pictures import paint
+from serving import FIRST, Served, encode_again, serving, work_in
+
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install 'ganhash[dev]' brings it"
+)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: install it, as by `apt-get install chromium` on Debian"
+)
+MANY = 150  # images of one more colour, so that there are several pages
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("page")
+    with contextlib.chdir(folder):
+        work_in(folder)
+        for number in range(MANY):
+            paint(Path(f"folder/yellow/{number:03}.png"), (200, 200, 40), seed=1000 + number)
+        encode_again(Bundle.open(Path("model")))
+        with serving() as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, served: Served) -> Iterator[Any]:
+    """The page, opened; whatever it reports as an error, or asks of another place, fails the test."""
+    context = browser.new_context()
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if "Security Policy" in said.text else None)
+    page.on(
+        "request", lambda asked: faults.append(asked.url) if not asked.url.startswith((served.url, "blob:")) else None
+    )
+    page.goto(served.url)
+    sync_api.expect(page.locator("#about")).to_contain_text("186 images")
+    yield page
+    context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def photo(served: Served) -> Path:
+    return served.errors.parent / FIRST
+
+
+def drop(page: Any, content: bytes, name: str = "img.png", event: str = "drop") -> None:
+    """Drop or paste a file onto the page, as the system does."""
+    page.evaluate(
+        """([content, name, event]) => {
+            const data = new DataTransfer();
+            const bytes = Uint8Array.from(atob(content), (char) => char.charCodeAt(0));
+            data.items.add(new File([bytes], name));
+            document.body.dispatchEvent(event === "drop"
+                ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+                : new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+        }""",
+        [base64.b64encode(content).decode(), name, event],
+    )
+
+
+def names(page: Any) -> list[str]:
+    found: list[str] = page.locator("#results .name").all_text_contents()
+    return found
+
+
+def wait_for_results(page: Any) -> None:
+    sync_api.expect(page.locator("#results li").first).to_be_visible()
+    sync_api.expect(page.locator("#results")).not_to_have_attribute("aria-busy", "true")
+
+
+def test_a_photo_is_dropped_and_its_neighbours_are_seen(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    assert names(page)[0] == "blue/00.png"
+    sync_api.expect(page.locator("#query-name")).to_have_text("img.png")
+    sync_api.expect(page.locator("#results .compare").first).to_have_text(f"0/{BITS}")
+    sync_api.expect(page.locator("#results .label").first).to_have_text("blue")
+    shown = "() => document.querySelector('#results img').naturalWidth === 192"
+    page.wait_for_function(shown)
+    page.wait_for_function("() => document.querySelector('#query-image').naturalWidth === 32")
+
+
+@pytest.mark.parametrize("way", ["paste", "choose"])
+def test_a_photo_may_also_be_pasted_or_chosen(page: Any, photo: Path, way: str) -> None:
+    if way == "paste":
+        drop(page, photo.read_bytes(), event="paste")
+    else:
+        page.locator("#file").set_input_files(photo)
+    wait_for_results(page)
+    assert names(page)[0] == "blue/00.png"
+
+
+def test_a_result_is_clicked_and_searched_from_and_back_leads_back(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    page.locator("#label").select_option("red")
+    sync_api.expect(page.locator("#results .label").first).to_have_text("red")
+    chosen = names(page)[0]
+    page.locator("#label").select_option("")
+    sync_api.expect(page.locator("#results .label").first).to_have_text("blue")
+    while chosen not in names(page):
+        page.locator("#more").click()
+        page.wait_for_timeout(100)
+    page.locator("#results li", has_text=chosen).locator(".search").click()
+    sync_api.expect(page.locator("#query-name")).to_have_text(chosen)
+    sync_api.expect(page.locator("#results .label").first).to_have_text("red")
+    page.go_back()
+    sync_api.expect(page.locator("#query-name")).to_have_text("img.png")
+    sync_api.expect(page.locator("#results .label").first).to_have_text("blue")
+
+
+def test_the_slider_hides_what_is_farther(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    page.locator("#distance").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => document.querySelectorAll('#results li').length < 12")
+    distances = {text.partition("/")[0] for text in page.locator("#results .compare").all_text_contents()}
+    assert distances <= {"0", "1"}
+    count = page.locator("#results li").count()
+    assert count > 0
+    sync_api.expect(page.locator("#distance-shown")).to_have_text(f"1 of {BITS}: {count} images")
+
+
+def test_a_label_filters(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    page.locator("#label").select_option("green")
+    sync_api.expect(page.locator("#results .label").first).to_have_text("green")
+    assert set(page.locator("#results .label").all_text_contents()) == {"green"}
+    assert len(names(page)) == 12
+
+
+def test_further_pages_come_when_they_are_scrolled_to(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    assert page.locator("#results li").count() < 36 + MANY
+    for _ in range(20):
+        page.mouse.wheel(0, 5000)
+        page.wait_for_timeout(100)
+    assert len(set(names(page))) == 36 + MANY
+    sync_api.expect(page.locator("#more")).to_be_hidden()
+
+
+def test_thumbnails_far_below_are_not_asked_for(page: Any, photo: Path) -> None:
+    page.set_viewport_size({"width": 400, "height": 400})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/thumbnail/" in request.url else None)
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    page.wait_for_timeout(500)
+    assert 0 < len(asked) < 60
+
+
+def test_the_bits_that_differ_are_marked(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    far = page.locator("#results .compare:not(:has-text('0/12'))").first
+    distance = int((far.text_content() or "").partition("/")[0])
+    far.click()
+    sync_api.expect(page.locator("#bits")).to_be_visible()
+    sync_api.expect(page.locator("#bits-summary")).to_contain_text(f"{distance} of {BITS} bits differ: ")
+    assert page.locator("#bits-rows .differs").count() == 2 * distance
+    page.keyboard.press("Escape")
+    sync_api.expect(page.locator("#bits")).to_be_hidden()
+    sync_api.expect(far).to_be_focused()
+
+
+def test_the_keyboard_alone_reaches_everything(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    page.evaluate("document.activeElement.blur()")
+    reached = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+    assert reached[:4] == ["skip", "file", "distance", "label"]
+    assert {"search", "compare"} <= set(reached[4:])
+    page.locator("#results .search").nth(1).focus()
+    name = names(page)[1]
+    page.keyboard.press("Enter")
+    sync_api.expect(page.locator("#query-name")).to_have_text(name)
+
+
+def test_everything_that_can_be_used_has_a_name_for_a_screen_reader(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    tree = page.locator("body").aria_snapshot()
+    assert "search from blue/00.png, number 1, distance 0" in tree
+    assert f"distance 0 of {BITS}: compare bit by bit with blue/00.png" in tree
+    assert 'slider "Differing bits, at most"' in tree
+    assert 'combobox "Label"' in tree
+    unnamed = """() => Array.from(document.querySelectorAll("button, input, select, img"))
+        .filter((each) => each.checkVisibility() && !each.textContent && !each.alt)
+        .filter((each) => !each.getAttribute("aria-label") && !(each.labels || []).length)
+        .map((each) => each.outerHTML)"""
+    assert page.evaluate(unnamed) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "reason"),
+    [
+        (b"this is text", "photo.jpg", "this image cannot be read: not an image of a known format"),
+        (bytes(21_000_000), "large.png", "21 MB; at most 20 MB can be sent"),
+    ],
+)
+def test_a_file_that_is_no_image_is_explained_and_the_results_stay(
+    page: Any, photo: Path, content: bytes, name: str, reason: str
+) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    drop(page, content, name)
+    sync_api.expect(page.locator("#error")).to_contain_text(reason)
+    assert names(page)[0] == "blue/00.png"
+    drop(page, photo.read_bytes())
+    sync_api.expect(page.locator("#error")).to_be_hidden()
+
+
+def test_an_image_that_has_gone_is_shown_as_such(page: Any, photo: Path) -> None:
+    away = photo.with_suffix(".away")
+    photo.rename(away)
+    try:
+        drop(page, away.read_bytes())
+        sync_api.expect(page.locator("#results .empty").first).to_have_text("blue/00.png is not there any more")
+    finally:
+        away.rename(photo)
+
+
+def test_a_name_that_is_markup_stays_text(page: Any, served: Served, photo: Path) -> None:
+    hostile = photo.with_name("<img src=x onerror=alert(1)>.png")
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    with contextlib.chdir(served.errors.parent):
+        hostile.write_bytes(photo.read_bytes())
+        encode_again(Bundle.open(Path("model")))
+        try:
+            drop(page, photo.read_bytes(), name="<b>mine</b>.png")
+            wait_for_results(page)
+            assert f"blue/{hostile.name}" in names(page)
+            sync_api.expect(page.locator("#query-name")).to_have_text("<b>mine</b>.png")
+        finally:
+            hostile.unlink()
+            encode_again(Bundle.open(Path("model")))
+    assert dialogs == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_leaves_the_screen_and_text_can_be_read(page: Any, photo: Path, scheme: str, width: int) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for selector in ("body", "#status", ".compare", "small", "#about"):
+        assert contrast(page, selector) >= 4.5, selector
+
+
+def contrast(page: Any, selector: str) -> float:
+    """Return the contrast of the text of an element against what is behind it, as WCAG 2 defines it."""
+    ink, paper = page.evaluate(
+        """(selector) => {
+            const element = document.querySelector(selector);
+            let behind = element;
+            while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+            return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor]
+                .map((colour) => colour.match(/[0-9]+/g).slice(0, 3).map(Number));
+        }""",
+        selector,
+    )
+
+    def luminance(colour: list[int]) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(ink), luminance(paper)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)

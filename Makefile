@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow bench docs format clean
+.PHONY: help venv system demo test test-slow bench docs format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -35,6 +35,10 @@ format: $(VENV)/dev ## format the code and mend what the linter can mend
 	$(BIN)/ruff format .
 
 venv: $(VENV)/dev ## make .venv with the package and the development tools
+
+system: ## install the browser and the shells that some tests drive; on Debian and Ubuntu, as root
+	@command -v chromium zsh fish >/dev/null && [ "$$(command -v chromium zsh fish | wc -l)" = 3 ] || \
+	  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium zsh fish; }
 
 clean: ## remove .venv and everything that was built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pictures import COLOURS, paint
 
@@ -85,22 +86,42 @@ def test_weights_are_chosen_on_held_out_training_images_and_weight_0_is_run_once
     assert len({line["digests"]["weights"] for line in lines}) == 3
 
 
+@pytest.mark.slow
+def test_losses_stand_beside_what_needs_no_training(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = start(runner, monkeypatch, folder, "--arms", "A", "--losses", "dpsh", "contrastive", "itq", "lsh")
+    assert [line["loss"] for line in lines[::2]] == ["dpsh", "contrastive", "itq", "lsh"]
+    assert len({line["digests"]["weights"] for line in lines}) == 4
+    assert all(line["map"] > 0.3 for line in lines)  # of three classes, found at random
+
+
+def test_random_planes_go_through_the_mean_of_the_features(runner: dict[str, Any], folder: Path) -> None:
+    (folder.parent / "work").mkdir()
+    data = runner["Data"](folder, 32, folder.parent / "work")
+    network = runner["HashNet"](runner["backbones"].build(runner["backbones"].identify("smallconv", {})), 8)
+    runner["at_random"](network, data.pixels, 0)
+    with torch.no_grad():
+        logits = network.eval()(runner["to_tensor"](data.pixels, runner["CPU"]))
+    assert logits.mean(0).abs().max() < 1e-4 * logits.abs().max()
+
+
 def test_validation_searches_the_last_fifth_of_the_training_images_and_none_finds_itself(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = {}
 
-    def logits_of(_network: object, pixels: Any, _device: object) -> Any:
-        seen[len(pixels)] = np.asarray(pixels)
-        # The code of an image is its own and far from all others, but for its class in the last bit.
-        return np.where(np.eye(len(pixels), 8, dtype=bool), 1.0, -1.0).astype(np.float32)
+    class Encoder:
+        def logits(self, pixels: Any) -> Any:
+            seen[len(pixels)] = np.asarray(pixels)
+            # The code of an image is its own and far from all others, but for its class in the last bit.
+            return np.where(np.eye(len(pixels), 8, dtype=bool), 1.0, -1.0).astype(np.float32)
 
-    monkeypatch.setitem(runner, "logits_of", logits_of)
     (folder.parent / "work").mkdir()
     data = runner["Data"](folder, 32, folder.parent / "work")
     some = np.array([0, 20, 40])
     nothing = runner["TrainingData"](data.pixels[some], data.table(some), data.pixels[:0], data.labels[:0], None)
-    found = runner["figures"](data, None, nothing, 5, 0, 1)
+    found = runner["figures"](data, Encoder(), nothing, 5, 0, 1)
     assert list(found) == ["validation"]
     assert np.array_equal(seen[3], data.pixels[data.rows(8, 9)])
     # Of three images of three classes none has another of its own, so that nothing relevant is left to find.

@@ -59,6 +59,20 @@ def test_tables_show_each_regime_its_arms_and_whether_fakes_beat_their_rivals(li
     assert row in made["rivals"]
 
 
+def test_losses_are_in_the_order_of_what_they_reach_those_without_labels_first() -> None:
+    lines = [
+        line("A", 0, experiment="losses", loss=loss, map=value, protocol=protocol)
+        for loss, value in (("csq", 0.7), ("dpsh", 0.6), ("itq", 0.3))
+        for protocol in ("P1", "P1'")
+    ]
+    rows = REPORT["tables"](lines)["losses"].splitlines()[4:]
+    assert [row.split(" | ")[:3] for row in rows] == [
+        ["| `itq`", "no", "0.300"],
+        ["| `dpsh`", "yes", "0.600"],
+        ["| `csq`", "yes", "0.700"],
+    ]
+
+
 def test_a_difference_that_may_be_nothing_is_not_bold() -> None:
     assert REPORT["signed"]([0.01, -0.02, 0.03]) == "+0.7 ± 6.3"
     assert REPORT["signed"]([0.02]) == "+2.0"

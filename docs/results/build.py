@@ -41,6 +41,7 @@ def cifar10(record: dict[str, Any]) -> str:
         [
             ["backbone", f"`{model['backbone']['name']}`, {model['side']} pixels, {model['bits']} bits"],
             ["loss", f"`{settings['loss']}`, {settings['epochs']} epochs of batch {settings['batch']}"],
+            ["augmentation", f"`{settings['augment']}`"],
             ["learning rate, weight decay", f"{settings['learning_rate']:g}, {settings['weight_decay']:g}"],
             ["entropy on fakes", f"`{settings['entropy']}`, weight {settings['entropy_weight']:g}"],
             ["validation mAP@all", f"{model['metrics']['validation_map_at_all']:.3f} (chose the epoch)"],

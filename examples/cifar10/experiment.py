@@ -36,22 +36,24 @@ from ganhash_cli.engine import (
     pool,
     runtime,
     sampling,
+    unlabelled,
 )
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.histograms import of_tables
 from ganhash_cli.engine.images import Collection
-from ganhash_cli.engine.model import HashNet
+from ganhash_cli.engine.model import HashNet, to_tensor
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.protocols import QUERIES, TRAINING, shuffled
 from ganhash_cli.engine.sampling import TrainingData
 from ganhash_cli.engine.seeds import derive
-from ganhash_cli.engine.train_settings import TrainSettings
+from ganhash_cli.engine.train_settings import UNLABELLED, TrainSettings
 from ganhash_cli.plugin import registry
 
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")
 WEIGHT = 0.1
+LSH = "lsh"  # no loss of ganhash; what it is measured against
 ARMS: dict[str, dict[str, Any]] = {
     "A": {"entropy_weight": 0.0},
     "B": {"entropy_on": "real"},
@@ -128,7 +130,7 @@ def fakes_of(data: Data, count: int, steps: int) -> Fakes:
 
 
 def run(
-    data: Data, settings: TrainSettings, fakes: Fakes | None, count: int, side: int
+    data: Data, loss: str, settings: TrainSettings, fakes: Fakes | None, count: int, side: int
 ) -> tuple[HashNet, TrainingData]:
     """Train one network on `count` images a class, none held out, and return it with what it saw."""
     rows = data.rows(QUERIES, QUERIES + count)
@@ -140,10 +142,27 @@ def run(
     torch.manual_seed(derive(settings.seed, "weights"))
     network = HashNet(backbones.build(settings.backbone), settings.bits)
     seen = TrainingData(pixels, labels, pixels[:0], labels[:0], shared)
+    if loss == LSH:
+        at_random(network, pixels, settings.seed)
+        return network, seen
+    if settings.loss == UNLABELLED:
+        finish(unlabelled.fit(network, pixels, settings.seed, CPU))
+        return network, seen
     folder = data.work / "run"
     shutil.rmtree(folder, ignore_errors=True)
     finish(fitting.fit(network, seen, settings, CPU, folder, "experiment"))
     return network, seen
+
+
+def at_random(network: HashNet, pixels: NDArray[np.uint8], seed: int) -> None:
+    """Let each bit be the side of a random plane through the mean of the features (Charikar 2002)."""
+    torch.manual_seed(derive(seed, "lsh"))
+    torch.nn.init.normal_(network.head.weight)
+    network.eval().norm.train()
+    network.norm.momentum = None  # the plain mean over all batches
+    with torch.no_grad():
+        for start in range(0, len(pixels), 64):
+            network(to_tensor(pixels[start : start + 64], CPU))
 
 
 def as_encoded(network: HashNet, side: int, work: Path) -> runtime.Runtime:
@@ -211,7 +230,7 @@ def _known(results: Path) -> set[tuple[Any, ...]]:
     return {tuple(json.loads(line)[key] for key in KEYS) for line in lines}
 
 
-KEYS = ("experiment", "dataset", "backbone", "side", "bits", "images_per_class", "arm", "weight", "seed")
+KEYS = ("experiment", "dataset", "backbone", "side", "bits", "images_per_class", "loss", "arm", "weight", "seed")
 
 
 def main() -> None:
@@ -221,6 +240,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--backbone", default="smallconv")
     parser.add_argument("--side", type=int, default=32)
+    parser.add_argument("--losses", nargs="+", default=["csq"])
     parser.add_argument("--arms", default="".join(ARMS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--bits", type=int, nargs="+", default=[48])
@@ -239,16 +259,18 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     data = Data(given.data, given.side, given.work)
     # Seeds change last but one: a run of hours that is broken off has compared all arms on fewer seeds.
-    for seed, count, number, arm, weight in itertools.product(
-        range(given.seeds), given.images, given.bits, given.arms, given.weights
+    for seed, count, number, loss, arm, weight in itertools.product(
+        range(given.seeds), given.images, given.bits, given.losses, given.arms, given.weights
     ):
-        one(data, given, count, seed, number, arm, weight)
+        one(data, given, count, seed, number, loss, arm, weight)
 
 
-def one(data: Data, given: argparse.Namespace, count: int, seed: int, number: int, arm: str, weight: float) -> None:
+def one(
+    data: Data, given: argparse.Namespace, count: int, seed: int, number: int, loss: str, arm: str, weight: float
+) -> None:
     """Do one run, unless its lines are there, and add them."""
     weight = ARMS[arm].get("entropy_weight", weight)
-    key = (given.experiment, given.dataset, given.backbone, given.side, number, count, arm, weight, seed)
+    key = (given.experiment, given.dataset, given.backbone, given.side, number, count, loss, arm, weight, seed)
     if key in _known(given.results):
         return
     began = time.monotonic()
@@ -259,7 +281,7 @@ def one(data: Data, given: argparse.Namespace, count: int, seed: int, number: in
         **{
             "backbone": backbones.identify(given.backbone, {}),
             "bits": number,
-            "loss": "csq",
+            "loss": UNLABELLED if loss == LSH else loss,
             "epochs": epochs,
             "batch": given.batch,
             "seed": seed,
@@ -271,7 +293,7 @@ def one(data: Data, given: argparse.Namespace, count: int, seed: int, number: in
         }
     )
     fakes = fakes_of(data, shown, given.gan_steps) if settings.wants_fakes else None
-    network, seen = run(data, settings, fakes, shown, given.side)
+    network, seen = run(data, loss, settings, fakes, shown, given.side)
     weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
     digests = {
         "training": images.content_digest(data.part(data.rows(QUERIES, QUERIES + shown))),

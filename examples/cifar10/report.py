@@ -28,6 +28,7 @@ MEANING = {
     "H": "fakes both ways, by their scores",
     "I": "smoothed labels",
 }
+UNLABELLED = ("contrastive", "itq", "lsh")
 Line = dict[str, Any]
 REGIME = ("dataset", "backbone", "side", "bits", "images_per_class")
 
@@ -144,6 +145,24 @@ def weights(lines: list[Line]) -> str:
     return table(["maximum entropy on", "weight", "validation mAP@all", "less weight 0, points", "seeds"], rows)
 
 
+def losses(lines: list[Line]) -> str:
+    """Return what each loss reaches without fakes, best last, in one table a regime."""
+    parts = []
+    for (dataset, backbone, side, bits, count), members in groups(lines, *REGIME).items():
+        rows = []
+        for (loss,), runs in groups(members, "loss").items():
+            of = groups(runs, "protocol")
+            p1, prime = of[("P1",)], of[("P1'",)]
+            gap = 100 * interval([line["map_train"] - line["map"] for line in p1])[0]
+            labels = "no" if loss in UNLABELLED else "yes"
+            rows.append([f"`{loss}`", labels, _mean(p1, "map"), _mean(prime, "map"), f"{gap:.1f}", str(len(p1))])
+        rows.sort(key=lambda row: (row[1], float(row[2])))
+        title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels, {bits} bits**"
+        head = ["loss", "labels", "P1", "P1'", "gap to training, points", "seeds"]
+        parts.append(f"{title}\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
 def plot_arms(lines: list[Line], path: Path) -> None:
     """Draw the paired differences to arm A with their intervals, one panel for each number of images."""
     from matplotlib.figure import Figure
@@ -224,6 +243,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
         "arms": ("main", arms),
         "rivals": ("main", rivals),
         "weights": ("lambda", weights),
+        "losses": ("losses", losses),
     }
     return {name: build(of(lines, experiment)) for name, (experiment, build) in made.items() if of(lines, experiment)}
 

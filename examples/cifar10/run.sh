@@ -3,7 +3,7 @@
 #
 #   sh run.sh CIFAR-FOLDER      CIFAR-FOLDER holds train/CLASS/*.jpg and test/CLASS/*.jpg, 60,000 images
 #
-# On two cores without a GPU it takes about an hour, most of it training.
+# On two cores without a GPU it takes about an hour and a half, most of it training.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 images=$(cd "$1" && pwd)

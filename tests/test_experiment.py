@@ -100,9 +100,10 @@ def test_random_planes_go_through_the_mean_of_the_features(runner: dict[str, Any
     (folder.parent / "work").mkdir()
     data = runner["Data"](folder, 32, folder.parent / "work")
     network = runner["HashNet"](runner["backbones"].build(runner["backbones"].identify("smallconv", {})), 8)
-    runner["at_random"](network, data.pixels, 0)
+    pixels = np.array(data.pixels)
+    runner["at_random"](network, pixels, 0)
     with torch.no_grad():
-        logits = network.eval()(runner["to_tensor"](data.pixels, runner["CPU"]))
+        logits = network.eval()(runner["to_tensor"](pixels, runner["CPU"]))
     assert logits.mean(0).abs().max() < 1e-4 * logits.abs().max()
 
 

@@ -39,6 +39,21 @@ def test_frozen_stages_get_no_gradient_and_all_others_do(frozen: int, stages: li
     assert body.conv_stem.weight.requires_grad is (frozen == 0)
 
 
+def test_dropped_paths_change_what_is_trained_and_nothing_that_is_encoded():
+    images = torch.rand(4, 3, 32, 32)
+    torch.manual_seed(0)
+    body = EfficientNetLite0(pretrained=False, drop_path=0.5)
+    torch.manual_seed(0)
+    whole = EfficientNetLite0(pretrained=False)
+    assert torch.equal(body.eval()(images), whole.eval()(images))
+    assert not torch.equal(body.train()(images), whole.train()(images))
+
+
+def test_all_paths_cannot_be_dropped():
+    with pytest.raises(UsageError, match=r"drop_path=1\.0: it is a share"):
+        backbones.build(backbones.identify("efficientnet_lite0", {"drop_path": "1", "pretrained": "false"}))
+
+
 def test_more_frozen_stages_than_there_are_is_an_error_of_the_option():
     with pytest.raises(UsageError, match="frozen=8: there are 7 stages"):
         backbones.build(backbones.identify("efficientnet_lite0", {"frozen": "8", "pretrained": "false"}))

@@ -17,7 +17,8 @@ class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0, 3.4 M weights, made for 224 pixels; smaller squares work too.
 
     `frozen` keeps the stem and that many of the seven stages at their first weights. The early stages see the largest
-    maps and learn the least that is new, so that training is about twice as fast with 3.
+    maps and learn the least that is new, so that training is about twice as fast with 3. `drop_path` is the share of
+    images that skip the last block while it trains, fewer skip the earlier ones (stochastic depth, Huang et al. 2016).
     """
 
     input_size = (3, 224, 224)
@@ -25,11 +26,15 @@ class EfficientNetLite0(nn.Module):
     std = (0.5, 0.5, 0.5)
     feature_dim = 1280
 
-    def __init__(self, *, pretrained: bool = True, frozen: int = 0) -> None:
+    def __init__(self, *, pretrained: bool = True, frozen: int = 0, drop_path: float = 0.0) -> None:
         super().__init__()
         if not 0 <= frozen <= STAGES:
             raise ValueError(f"frozen={frozen}: there are {STAGES} stages")
-        self.body = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+        if not 0 <= drop_path < 1:
+            raise ValueError(f"drop_path={drop_path}: it is a share, 0 or more and less than 1")
+        self.body = timm.create_model(
+            "tf_efficientnet_lite0", pretrained=False, num_classes=0, drop_path_rate=drop_path
+        )
         if pretrained:
             self.body.load_state_dict(_translate(_read_weights(), self.body.state_dict()))
         if frozen:

@@ -73,6 +73,13 @@ def test_losses_are_in_the_order_of_what_they_reach_those_without_labels_first()
     ]
 
 
+def test_learning_rates_are_compared_by_what_they_reach_on_validation() -> None:
+    rates = ((0.001, 0.4), (0.01, 0.3))
+    lines = [line("A", 0, experiment="tuning", protocol="validation", learning_rate=r, map=value) for r, value in rates]
+    rows = REPORT["tables"](lines)["tuning"].splitlines()[2:]
+    assert rows == ["| `smallconv` | 50 | 0.001 | 0.400 | 1 |", "| `smallconv` | 50 | 0.01 | 0.300 | 1 |"]
+
+
 def test_a_difference_that_may_be_nothing_is_not_bold() -> None:
     assert REPORT["signed"]([0.01, -0.02, 0.03]) == "+0.7 ± 6.3"
     assert REPORT["signed"]([0.02]) == "+2.0"

@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -230,7 +230,10 @@ def _known(results: Path) -> set[tuple[Any, ...]]:
     return {tuple(json.loads(line)[key] for key in KEYS) for line in lines}
 
 
-KEYS = ("experiment", "dataset", "backbone", "side", "bits", "images_per_class", "loss", "arm", "weight", "seed")
+KEYS = (
+    *("experiment", "dataset", "backbone", "side", "bits", "images_per_class"),
+    *("loss", "learning_rate", "arm", "weight", "seed"),
+)
 
 
 def main() -> None:
@@ -247,7 +250,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[500, 100, 50])
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rates", type=float, nargs="+", default=[1e-3])
     parser.add_argument("--augment", default="crop")
     parser.add_argument("--weights", type=float, nargs="+", default=[WEIGHT])
     parser.add_argument("--validate", action="store_true")
@@ -259,41 +262,50 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     data = Data(given.data, given.side, given.work)
     # Seeds change last but one: a run of hours that is broken off has compared all arms on fewer seeds.
-    for seed, count, number, loss, arm, weight in itertools.product(
-        range(given.seeds), given.images, given.bits, given.losses, given.arms, given.weights
+    for seed, count, number, loss, rate, arm, weight in itertools.product(
+        range(given.seeds), given.images, given.bits, given.losses, given.learning_rates, given.arms, given.weights
     ):
-        one(data, given, count, seed, number, loss, arm, weight)
+        one(data, given, Variant(number, count, loss, rate, arm, ARMS[arm].get("entropy_weight", weight), seed))
 
 
-def one(
-    data: Data, given: argparse.Namespace, count: int, seed: int, number: int, loss: str, arm: str, weight: float
-) -> None:
+class Variant(NamedTuple):
+    """What sets one run apart from the others of its command, in the order of the last of `KEYS`."""
+
+    bits: int
+    count: int
+    loss: str
+    rate: float
+    arm: str
+    weight: float
+    seed: int
+
+
+def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
     """Do one run, unless its lines are there, and add them."""
-    weight = ARMS[arm].get("entropy_weight", weight)
-    key = (given.experiment, given.dataset, given.backbone, given.side, number, count, loss, arm, weight, seed)
+    key = (given.experiment, given.dataset, given.backbone, given.side, *chosen)
     if key in _known(given.results):
         return
     began = time.monotonic()
-    held = count // 5 if given.validate else 0
-    shown = count - held
+    held = chosen.count // 5 if given.validate else 0
+    shown = chosen.count - held
     epochs = max(1, round(given.steps * given.batch / (shown * len(data.collection.class_names))))
     settings = TrainSettings(
         **{
             "backbone": backbones.identify(given.backbone, {}),
-            "bits": number,
-            "loss": UNLABELLED if loss == LSH else loss,
+            "bits": chosen.bits,
+            "loss": UNLABELLED if chosen.loss == LSH else chosen.loss,
             "epochs": epochs,
             "batch": given.batch,
-            "seed": seed,
+            "seed": chosen.seed,
             "augment": given.augment,
-            "learning_rate": given.learning_rate,
+            "learning_rate": chosen.rate,
             "precision": "bfloat16",
-            "entropy_weight": weight,
-            **ARMS[arm],
+            "entropy_weight": chosen.weight,
+            **ARMS[chosen.arm],
         }
     )
     fakes = fakes_of(data, shown, given.gan_steps) if settings.wants_fakes else None
-    network, seen = run(data, loss, settings, fakes, shown, given.side)
+    network, seen = run(data, chosen.loss, settings, fakes, shown, given.side)
     weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
     digests = {
         "training": images.content_digest(data.part(data.rows(QUERIES, QUERIES + shown))),
@@ -302,7 +314,7 @@ def one(
     }
     encoder = as_encoded(network, given.side, data.work)
     with given.results.open("a") as stream:
-        for protocol, found in figures(data, encoder, seen, shown, seed, held).items():
+        for protocol, found in figures(data, encoder, seen, shown, chosen.seed, held).items():
             record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
             record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
             stream.write(json.dumps(record) + "\n")

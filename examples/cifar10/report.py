@@ -145,6 +145,14 @@ def weights(lines: list[Line]) -> str:
     return table(["maximum entropy on", "weight", "validation mAP@all", "less weight 0, points", "seeds"], rows)
 
 
+def tuning(lines: list[Line]) -> str:
+    """Return what the learning rates reach on held-out training images, without fakes."""
+    rows = []
+    for (backbone, count, rate), runs in groups(lines, "backbone", "images_per_class", "learning_rate").items():
+        rows.append([f"`{backbone}`", str(count), f"{rate:g}", _mean(runs, "map"), str(len(runs))])
+    return table(["backbone", "images a class", "learning rate", "validation mAP@all", "seeds"], rows)
+
+
 def losses(lines: list[Line]) -> str:
     """Return what each loss reaches without fakes, best last, in one table a regime."""
     parts = []
@@ -244,6 +252,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
         "rivals": ("main", rivals),
         "weights": ("lambda", weights),
         "losses": ("losses", losses),
+        "tuning": ("tuning", tuning),
     }
     return {name: build(of(lines, experiment)) for name, (experiment, build) in made.items() if of(lines, experiment)}
 

@@ -237,6 +237,20 @@ def test_the_average_follows_the_weights_faster_at_first() -> None:
     assert torch.allclose(moved, torch.full_like(moved, 0.9), atol=1e-5)
 
 
+def test_both_rates_fall_to_nothing_over_the_second_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[list[float]] = []
+    step = gan._step
+
+    def noted(state: Any, *rest: Any) -> dict[str, float]:
+        rates.append([optimiser.param_groups[0]["lr"] for optimiser in state.optimisers.values()])
+        return step(state, *rest)
+
+    monkeypatch.setattr(gan, "_step", noted)
+    trained(tmp_path, settings(steps=8, learning_rate=1e-3))
+    slowing = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    assert np.array(rates) == pytest.approx(np.outer(slowing, [1e-3, 2e-3]))
+
+
 def test_a_handful_of_images_fills_a_batch_by_repetition(tmp_path: Path) -> None:
     network = trained(tmp_path, settings(batch=16), two_greys(count=2))
     assert isinstance(network, nn.Module)

@@ -62,6 +62,7 @@ def train(
         while (done := state.step if settings.steps else state.seconds) < total:
             torch.manual_seed(derive(settings.seed, "gan", state.step))
             _grow(state, done / total)
+            _slow_down(state, settings, done / total)
             figures = _step(state, data, settings, device)
             state.step += 1
             now = time.monotonic()
@@ -100,7 +101,7 @@ def _start(network: nn.Module, settings: GenerateSettings, device: torch.device)
     torch.manual_seed(derive(settings.seed, "critic"))
     critic = cast(Adversarial, network).critic() if hasattr(network, "critic") else None
     state = _State(network, copy.deepcopy(network), critic)
-    rates = {"network": settings.learning_rate, "critic": CRITIC_RATE * settings.learning_rate}
+    rates = _rates(settings)
     for name, module in state.modules().items():
         module.to(device).to(memory_format=torch.channels_last)
         if name in rates:
@@ -109,6 +110,19 @@ def _start(network: nn.Module, settings: GenerateSettings, device: torch.device)
     state.network.train()
     state.average.eval().requires_grad_(False)
     return state
+
+
+def _rates(settings: GenerateSettings) -> dict[str, float]:
+    return {"network": settings.learning_rate, "critic": CRITIC_RATE * settings.learning_rate}
+
+
+def _slow_down(state: _State, settings: GenerateSettings, progress: float) -> None:
+    """Lower both rates to 0 over the second half (Zhu et al. 2017, arXiv:1703.10593, section 4).
+
+    Critic and generator that go on at their full rate collapse in the end.
+    """
+    for name, optimiser in state.optimisers.items():
+        optimiser.param_groups[0]["lr"] = _rates(settings)[name] * min(1.0, 2 * (1 - progress))
 
 
 def _grow(state: _State, progress: float) -> None:

@@ -11,7 +11,7 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "asymmetric"),
+    *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "scan", "asymmetric"),
     *("devices", "decoding", "images", "protocols", "sample"),
 ]
 ORDER = [

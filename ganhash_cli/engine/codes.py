@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import IO, Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes_format, files
+from ganhash_cli.engine import bits, codes_format, safe_hdf5
 from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
 from ganhash_cli.errors import CorruptError, InputError
@@ -34,11 +34,12 @@ class StoredCodes:
         self._file = file
         _check_schema(file, self.file_bytes)
         self.header = _read_header(file)
+        self.codes_digest: str = file.attrs["sha256_codes"].decode()
         self.digest: str = file.attrs["sha256"].decode()  # over the digests of all columns: changes with any of them
         # Opened once: with a dataset that is closed goes its cache of chunks, and each row would unpack them anew.
         self._data = {name: file[name] for name in file}
         self._check_shapes()
-        self.codes: bits.Codes = _mapped(stream, file["codes"])
+        self.codes: bits.Codes = safe_hdf5.mapped(stream, file["codes"])
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -168,21 +169,13 @@ def read_header(path: Path) -> tuple[Header, int]:
 
 
 def write(path: Path, header: Header, rows: Rows) -> None:
-    """Write a codes file atomically; equal content gives equal bytes.
+    """Write a codes file atomically; equal content gives equal bytes."""
+    write_columns(path, *codes_format.pack(header, rows))
 
-    HDF5 builds it in memory: on a full disk it would crash, or leave rows of zeros that look sound.
-    """
-    columns, facts = codes_format.pack(header, rows)
-    aligned = {"alignment_threshold": 1, "alignment_interval": 4096}
-    with h5py.File(path.name, "w", driver="core", backing_store=False, **aligned) as file:
-        for name, data in columns.items():
-            file.create_dataset(name, data=data, track_times=False, **_layout(name, data))
-        for name, value in facts.items():
-            file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
-        file.flush()
-        image = file.id.get_file_image()
-    with files.atomic_write(path) as stream:
-        stream.write(image)
+
+def write_columns(path: Path, columns: Mapping[str, NDArray[Any]], facts: Mapping[str, bytes | int]) -> None:
+    """Write a codes file from the columns and attributes that `codes_format.pack` makes."""
+    safe_hdf5.write(path, columns, facts, _layout)
 
 
 def verify(path: Path) -> None:
@@ -270,13 +263,6 @@ def _slice(dataset: h5py.Dataset, start: int, end: int | None) -> NDArray[Any]:
     except OSError as error:
         raise CorruptError(f"{dataset.name.strip('/')}: {error}") from error
     return data
-
-
-def _mapped(stream: IO[bytes], dataset: h5py.Dataset) -> bits.Codes:
-    if not dataset.size:
-        return np.empty(dataset.shape, np.uint8)
-    mapped = np.memmap(stream, np.uint8, "r", offset=dataset.id.get_offset(), shape=dataset.shape)
-    return np.asarray(mapped)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ganhash_cli.engine.bits import Codes, words
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
-MOST = 1 << 32  # rows; two of their numbers fit into one word
+MOST = (1 << 32) - 1  # rows; two of their numbers fit into one word
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def group(codes: Codes) -> Distinct:
     # Among equal codes the rows shall ascend. A stable sort of codes takes twice as long as these two.
     pairs = _paired(np.cumsum(new, dtype=np.uint64), rows)
     pairs.sort()
-    rows = (pairs & np.uint64(MOST - 1)).astype(np.int64)
+    rows = (pairs & np.uint64(MOST)).astype(np.int64)
     order = np.argsort(rows[starts])
     starts, ends = starts[order], ends[order]
     return Distinct(np.ascontiguousarray(codes[rows[starts]]), starts, ends, rows)

@@ -58,14 +58,8 @@ class ExactIndex:
         near, which = scan.nearest(known.codes, queries, min(k, len(known)))
         distances, ids = np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
         for row, (levels, groups) in enumerate(zip(near, which, strict=True)):
-            starts = known.starts[groups]
-            sizes = np.minimum(known.ends[groups] - starts, k)
-            # Whole levels of distance until there are k: of the last one, the smallest ids.
-            needed = np.searchsorted(levels, levels[np.searchsorted(np.cumsum(sizes), k)], side="right")
-            taken = [known.rows[a : a + n] for a, n in zip(starts[:needed], sizes[:needed], strict=True)]
-            rows, at = np.concatenate(taken), np.repeat(levels[:needed], sizes[:needed])
-            order = np.lexsort((rows, at))[:k]
-            distances[row], ids[row] = at[order], rows[order]
+            starts, ends = known.starts[groups], known.ends[groups]
+            distances[row], ids[row] = nearest_rows(levels, starts, ends, known.rows, k)
         return distances, ids
 
     def radius(self, queries: Codes, most: int) -> list[tuple[Distances, Ids]]:
@@ -89,6 +83,20 @@ class ExactIndex:
 def nothing(queries: int, k: int) -> tuple[Distances, Ids]:
     """Return what a search finds where there is nothing to find."""
     return np.empty((queries, k), np.int32), np.empty((queries, k), np.int64)
+
+
+def nearest_rows(levels: Distances, starts: Ids, ends: Ids, rows: NDArray[np.integer], k: int) -> tuple[Distances, Ids]:
+    """Return the distances and ids, (k,), of the first rows by (distance, id), of codes at the rising `levels`, (n,).
+
+    The rows of each, rising, are `rows[start:end]`; together they are k at least.
+    """
+    sizes = np.minimum(ends - starts, k)
+    # Whole levels of distance until there are k: of the last one, the smallest ids.
+    needed = np.searchsorted(levels, levels[np.searchsorted(np.cumsum(sizes), k)], side="right")
+    taken = [rows[a : a + n] for a, n in zip(starts[:needed], sizes[:needed], strict=True)]
+    ids, distances = np.concatenate(taken).astype(np.int64), np.repeat(levels[:needed], sizes[:needed])
+    order = np.lexsort((ids, distances))[:k]
+    return distances[order], ids[order]
 
 
 def padded(codes: Codes, bits: int) -> Codes:

@@ -253,7 +253,9 @@ def test_the_choice_follows_what_was_measured(count: int, width: int, queries: i
         ({"queries": 10**9}, ExactIndex),  # so few codes are compared sooner than any list is found
     ],
 )
-def test_so_few_codes_are_searched_exactly_unless_the_index_is_asked_for(stored_at: Path, changes: dict[str, object], kind: type) -> None:
+def test_so_few_codes_are_searched_exactly_unless_the_index_is_asked_for(
+    stored_at: Path, changes: dict[str, object], kind: type
+) -> None:
     asked = {"wanted": "auto", "cache": None, "queries": 1, "k": 10, "complete": False, **changes}
     with codes.open_codes(stored_at) as stored:
         assert type(finish(choice.open_index(stored, **asked))) is kind

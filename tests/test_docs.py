@@ -202,10 +202,11 @@ def test_the_page_of_commands_is_what_the_commands_say(tmp_path: Path) -> None:
     assert written == (tmp_path / "cli.md").read_text(), "`make docs` writes docs/cli.md anew"
 
 
-def test_the_page_of_results_is_what_the_files_say() -> None:
+@pytest.mark.parametrize("page", ["results.md", "performance.md"])
+def test_a_page_of_figures_is_what_the_files_say(page: str) -> None:
     build = runpy.run_path(str(DOCS / "results" / "build.py"))
-    written = (DOCS / "results.md").read_text()
-    assert build["page"](written) == written, "`make docs` builds the tables of docs/results.md anew"
+    written = (DOCS / page).read_text()
+    assert build["page"](written) == written, "`make docs` builds the tables of its pages anew"
 
 
 def commands(command: Any = None, name: str = "ganhash") -> Iterator[tuple[str, Any]]:

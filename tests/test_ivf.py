@@ -164,6 +164,13 @@ def test_an_index_of_other_codes_is_built_anew_and_that_is_said(
     assert "is built anew: the codes have changed since" in caplog.text
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_cache_where_no_folder_can_be_made_is_no_failure(stored_at: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        opened(stored_at, Path("/proc/ganhash"))
+    assert "the index is not kept" in caplog.text
+
+
 @pytest.mark.parametrize("damage", ["cut", "text", "empty", "attribute", "codes", "link", "shape"])
 def test_a_kept_index_that_is_not_as_written_is_never_used(
     stored_at: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture

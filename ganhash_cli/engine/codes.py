@@ -54,6 +54,10 @@ class StoredCodes:
         """The names of the datasets."""
         return tuple(self._file)
 
+    def stored_bytes(self, name: str) -> int:
+        """Return how many bytes a column takes in the file."""
+        return int(self._data[name].id.get_storage_size())
+
     def column(self, name: str) -> NDArray[Any]:
         """Read a whole column, such as `size` or `confidence`, (N,)."""
         return self._read(name, 0, len(self._file[name]))

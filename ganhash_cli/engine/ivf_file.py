@@ -46,7 +46,7 @@ def place(cache: Path, codes: Path) -> Path:
 def open_or_build(stored: StoredCodes, cache: Path | None) -> Work[IvfIndex]:
     """Return the index of a codes file, kept in `cache` or built and kept there; without a cache it is not kept."""
     path = None if cache is None else place(cache, stored.path)
-    if path is not None and path.exists():
+    if path is not None and os.path.exists(path):
         try:
             return read(path, stored)
         except CorruptError as error:
@@ -55,15 +55,15 @@ def open_or_build(stored: StoredCodes, cache: Path | None) -> Work[IvfIndex]:
     if path is not None:
         try:
             write(path, index.lists, stored.codes_digest)
-        except StorageError as error:
-            log.info("the index is not kept: %s", error.message)
+        except (StorageError, OSError) as error:  # whatever it is, the search goes on
+            log.info("the index is not kept: %s", error)
     return index
 
 
 def belongs(cache: Path | None, stored: StoredCodes) -> bool:
     """Tell whether an index of these codes is kept."""
     path = None if cache is None else place(cache, stored.path)
-    if path is None or not path.exists():
+    if path is None or not os.path.exists(path):
         return False
     try:
         read(path, stored)

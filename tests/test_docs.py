@@ -260,3 +260,14 @@ def test_the_table_of_exit_codes_is_complete() -> None:
     codes = {int(code) for row in listed for code in row.split(", ")}
     raised = {error.exit_code for error in errors.GanhashError.__subclasses__() if error is not errors.Interrupted}
     assert codes == {0, errors.GanhashError.exit_code, 3, 130, 143} | raised
+
+
+def test_the_projection_of_costs_follows_their_law_and_says_how_far_off_it_would_have_been() -> None:
+    growth = runpy.run_path(str(DOCS / "results" / "growth.py"))
+    rows = [{"codes": 10**power} | dict.fromkeys(growth["FIGURES"].values(), 3e-9 * 10**power) for power in range(4, 8)]
+    rows[-1]["exact_seconds"] *= 2
+    assert growth["power_law"](rows, "build_seconds") == pytest.approx((3e-9, 1))
+    table = {row[0]: row[1:] for row in growth["projected"](rows, lambda _, body: body)}
+    assert table["building the index"] == ["N^1.00", "3 s", "30 s", "30 ms, +0%"]
+    assert table["one exact query"][-1] == "30 ms, -50%"
+    assert "Too few" in growth["projected"](rows[:3], None)

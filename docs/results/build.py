@@ -126,7 +126,8 @@ def search(rows: list[dict[str, Any]]) -> str:
 
 def scale(rows: list[dict[str, Any]]) -> str:
     """Return how the cost of search grows, as `make bench-scale` measured it."""
-    return str(GROWTH["measured"](rows, table))
+    plot = "![Seconds by number of codes, both logarithmic](images/scale.png)"
+    return f"{GROWTH['measured'](rows, table)}\n\n{plot}"
 
 
 def projection(rows: list[dict[str, Any]]) -> str:

@@ -24,7 +24,7 @@ Near = tuple[NDArray[np.int32], NDArray[np.int64]]
 """The distances and the rows of some codes, rows rising."""
 
 _CHUNK = 32_768  # rows; in numpy xor, count and sum then stay in the cache
-_FIRST = 8_192  # rows, which numpy searches before faiss, so that there is a limit
+_FIRST, _GROWTH = 4_096, 8  # rows that give a first limit; what follows at most so many times what was searched
 _BLOCK = 1 << 20  # rows; faiss remembers all that are near enough, in the worst case all of these
 _FAISS_PAYS = 4 << 30  # bytes compared, about half a second in numpy
 _FAISS_LOADED_PAYS = 1 << 20
@@ -52,12 +52,13 @@ def nearest(codes: Codes, queries: Codes, k: int) -> tuple[NDArray[np.int32], ND
 
 def _nearest(codes: Codes, query: Codes, k: int, *, faiss: bool) -> Near:
     if faiss and _by_heap(codes, k):
-        with _one_thread():
-            [distances], [rows] = _faiss_knn(codes, query[None], min(k, len(codes)))
-        return distances, rows
-    best, rows = np.empty(0, np.int32), np.empty(0, np.int64)
-    limit = 8 * codes.shape[1] + 1
-    for start, end, below in _parts(codes, query, max(_FIRST, k) if faiss else len(codes)):
+        return _by_heap_alone(codes, query, k)
+    best, rows, done = np.empty(0, np.int32), np.empty(0, np.int64), 0
+    if faiss and k <= _HEAP_MOST:
+        done = min(_FIRST, len(codes))
+        best, rows = _by_heap_alone(codes[:done], query, k)
+    limit = int(best[-1]) if len(best) == k else 8 * codes.shape[1] + 1
+    for start, end, below in _parts(codes, query, (0 if done else k) if faiss else len(codes), done):
         # Later rows lose ties, so once k are found only what is strictly nearer can enter.
         distances, hits = below(codes[start:end], limit)
         if not len(hits):
@@ -66,6 +67,12 @@ def _nearest(codes: Codes, query: Codes, k: int, *, faiss: bool) -> Near:
         if len(best) == k:
             limit = int(best[-1])
     return best, rows
+
+
+def _by_heap_alone(codes: Codes, query: Codes, k: int) -> Near:
+    with _one_thread():
+        [distances], [rows] = _faiss_knn(codes, query[None], min(k, len(codes)))
+    return distances, rows
 
 
 def _nearest_in_pieces(codes: Codes, query: Codes, k: int) -> Near:
@@ -119,14 +126,22 @@ def each(queries: Sequence[Q], answer: Callable[[Q], T], *, faiss: bool) -> list
         return list(pool.map(answer, queries))
 
 
-def _parts(codes: Codes, query: Codes, by_numpy: int) -> Iterator[tuple[int, int, Callable[[Codes, int], Near]]]:
-    """Yield from where to where to search, and how: the first `by_numpy` rows in small parts by numpy."""
+def _parts(
+    codes: Codes, query: Codes, by_numpy: int, done: int = 0
+) -> Iterator[tuple[int, int, Callable[[Codes, int], Near]]]:
+    """Yield from where to where to search, and how: after `done` the first `by_numpy` rows in small parts by numpy.
+
+    The parts for faiss grow, since the limit is loose at first and much would be found below it.
+    """
     by_numpy = min(by_numpy, len(codes))
     tile = _tile(query, by_numpy)
     for start in range(0, by_numpy, _CHUNK):
         yield start, min(start + _CHUNK, by_numpy), lambda block, limit: _below(block, tile, limit)
-    for start in range(by_numpy, len(codes), _BLOCK):
-        yield start, min(start + _BLOCK, len(codes)), lambda block, limit: _faiss_below(block, query, limit)
+    start = max(by_numpy, done)
+    while start < len(codes):
+        end = min(start + min(_GROWTH * max(start, _FIRST), _BLOCK), len(codes))
+        yield start, end, lambda block, limit: _faiss_below(block, query, limit)
+        start = end
 
 
 def _by_heap(codes: Codes, k: int) -> bool:

@@ -143,7 +143,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ganhash_cli "$@"\n')
     command.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GANHASH_")}
-    return {**kept, "PATH": f"{command.parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+    own = {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": os.fspath(tmp_path / "cache")}
+    return {**kept, **own, "PATH": f"{command.parent}:{os.environ['PATH']}"}
 
 
 def test_every_shell_block_says_how_it_is_tested() -> None:

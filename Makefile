@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test test-slow bench docs format clean
+.PHONY: help venv system demo test test-slow bench bench-scale docs format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -26,7 +26,10 @@ test-slow: $(VENV)/dev ## the tests that take over a minute
 bench: $(VENV)/dev ## time ganhash beside what one would use instead; build/bench.json and a table. IMAGES=FOLDER: JPEGs of yours
 	GANHASH_BENCH_IMAGES='$(IMAGES)' $(BIN)/pytest -m bench -s tests/bench
 
-docs: $(VENV)/dev ## write docs/cli.md anew from the commands, and the tables of docs/results.md from docs/results/
+bench-scale: $(VENV)/dev ## time search among ten thousand to MOST=1e8 codes; build/scale.json. 1e8 take an hour, 12 GB of memory
+	PYTHONPATH=tests $(BIN)/python tests/bench/scale.py --most $(or $(MOST),1e8)
+
+docs: $(VENV)/dev ## write docs/cli.md anew from the commands, and the figures of the pages from docs/results/
 	$(BIN)/python -m typer ganhash_cli.app utils docs --name ganhash --output docs/cli.md
 	$(BIN)/python docs/results/build.py
 

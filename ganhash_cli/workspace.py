@@ -1,5 +1,6 @@
-"""The workspace: the default places of what the verbs hand on, and `ganhash.toml`."""
+"""The workspace: the default places of what the verbs hand on, `ganhash.toml`, and where to keep what can be remade."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -23,3 +24,12 @@ def settings(path: Path = SETTINGS) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}", hint="mend the file, or move it away") from error
+
+
+def cache() -> Path | None:
+    """Return the person's folder for what can be remade, in $XDG_CACHE_HOME or ~/.cache; None without a home."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "ganhash"
+    except RuntimeError:
+        return None

@@ -143,7 +143,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m ganhash_cli "$@"\n')
     command.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GANHASH_")}
-    return {**kept, "PATH": f"{command.parent}:{os.environ['PATH']}", "HF_HUB_OFFLINE": "1"}
+    own = {"HF_HUB_OFFLINE": "1", "XDG_CACHE_HOME": os.fspath(tmp_path / "cache")}
+    return {**kept, **own, "PATH": f"{command.parent}:{os.environ['PATH']}"}
 
 
 def test_every_shell_block_says_how_it_is_tested() -> None:
@@ -202,10 +203,11 @@ def test_the_page_of_commands_is_what_the_commands_say(tmp_path: Path) -> None:
     assert written == (tmp_path / "cli.md").read_text(), "`make docs` writes docs/cli.md anew"
 
 
-def test_the_page_of_results_is_what_the_files_say() -> None:
+@pytest.mark.parametrize("page", ["results.md", "performance.md"])
+def test_a_page_of_figures_is_what_the_files_say(page: str) -> None:
     build = runpy.run_path(str(DOCS / "results" / "build.py"))
-    written = (DOCS / "results.md").read_text()
-    assert build["page"](written) == written, "`make docs` builds the tables of docs/results.md anew"
+    written = (DOCS / page).read_text()
+    assert build["page"](written) == written, "`make docs` builds the tables of its pages anew"
 
 
 def commands(command: Any = None, name: str = "ganhash") -> Iterator[tuple[str, Any]]:
@@ -259,3 +261,14 @@ def test_the_table_of_exit_codes_is_complete() -> None:
     codes = {int(code) for row in listed for code in row.split(", ")}
     raised = {error.exit_code for error in errors.GanhashError.__subclasses__() if error is not errors.Interrupted}
     assert codes == {0, errors.GanhashError.exit_code, 3, 130, 143} | raised
+
+
+def test_the_projection_of_costs_follows_their_law_and_says_how_far_off_it_would_have_been() -> None:
+    growth = runpy.run_path(str(DOCS / "results" / "growth.py"))
+    rows = [{"codes": 10**power} | dict.fromkeys(growth["FIGURES"].values(), 3e-9 * 10**power) for power in range(4, 8)]
+    rows[-1]["exact_seconds"] *= 2
+    assert growth["power_law"](rows, "build_seconds") == pytest.approx((3e-9, 1))
+    table = {row[0]: row[1:] for row in growth["projected"](rows, lambda _, body: body)}
+    assert table["building the index"] == ["N^1.00", "3 s", "30 s", "30 ms, +0%"]
+    assert table["one exact query"][-1] == "30 ms, -50%"
+    assert "Too few" in growth["projected"](rows[:3], None)

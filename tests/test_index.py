@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import index
+from ganhash_cli.engine import index, scan
 from ganhash_cli.engine.bits import Codes, hamming, pack
 from ganhash_cli.engine.index import ExactIndex
 
@@ -29,7 +29,7 @@ def sorted_all(codes: Codes, queries: Codes, k: int) -> tuple[NDArray[np.int32],
 
 @pytest.mark.parametrize("bits", BITS)
 def test_the_nearest_are_those_of_a_full_sort(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_CHUNK", 64)
+    monkeypatch.setattr(scan, "_CHUNK", 64)
     codes, queries = clustered(300, bits), clustered(7, bits, seed=1)
     distances, ids = ExactIndex(codes, bits).search(queries, 20)
     wanted_distances, wanted_ids = sorted_all(codes, queries, 20)
@@ -37,23 +37,62 @@ def test_the_nearest_are_those_of_a_full_sort(bits: int, monkeypatch: pytest.Mon
     assert np.array_equal(distances, wanted_distances)
 
 
-@pytest.mark.parametrize("bits", [bits for bits in BITS if bits > 32])
-def test_faiss_gives_the_same_ids(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def faiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything but the first 32 codes be searched by faiss, 64 codes at a time."""
+    for name, value in {
+        "_FAISS_PAYS": 0,
+        "_FAISS_LOADED_PAYS": 0,
+        "_FIRST": 32,
+        "_BLOCK": 64,
+        "_HEAP_MOST": 20,
+    }.items():
+        monkeypatch.setattr(scan, name, value)
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("k", [1, 20, 299])
+@pytest.mark.usefixtures("faiss")
+def test_faiss_gives_the_same_ids(bits: int, k: int) -> None:
     codes, queries = clustered(300, bits), clustered(7, bits, seed=1)
-    wanted = ExactIndex(codes, bits).search(queries, 20)
-    monkeypatch.setattr(index, "_FAISS_PAYS", 0)
-    found = ExactIndex(codes, bits).search(queries, 20)
+    found, wanted = ExactIndex(codes, bits).search(queries, k), sorted_all(codes, queries, k)
+    assert np.array_equal(found[1], wanted[1])
+    assert np.array_equal(found[0], wanted[0])
+    assert [table.dtype for table in found] == [np.int32, np.int64]
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("k", [20, 299])
+@pytest.mark.usefixtures("faiss")
+def test_one_query_is_answered_alike_by_threads_that_share_the_codes(
+    bits: int, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_SPLIT", 0)
+    codes, queries = clustered(300, bits), clustered(1, bits, seed=1)
+    found, wanted = ExactIndex(codes, bits).search(queries, k), sorted_all(codes, queries, k)
     assert np.array_equal(found[1], wanted[1])
     assert np.array_equal(found[0], wanted[0])
 
 
-@pytest.mark.parametrize("bits", [bits for bits in BITS if bits > 32])
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.usefixtures("faiss")
+def test_faiss_finds_the_same_within_a_radius_and_as_many_at_a_distance(bits: int) -> None:
+    codes, queries = clustered(300, bits), clustered(4, bits, seed=1)
+    table, order = sorted_all(codes, queries, 300)
+    at = table[:, 9]
+    for row, (distances, ids) in enumerate(ExactIndex(codes, bits).radius(queries, at[0])):
+        assert ids.tolist() == order[row][table[row] <= at[0]].tolist()
+        assert distances.tolist() == table[row][table[row] <= at[0]].tolist()
+    assert ExactIndex(codes, bits).ties(queries, at).tolist() == (table == at[:, None]).sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("k", [1, 20, 299])
+@pytest.mark.usefixtures("faiss")
 def test_a_search_of_the_distinct_codes_gives_the_same_ids(bits: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     few = clustered(40, bits)
     codes = few[np.random.default_rng(2).integers(0, 40, 300)]
     queries = np.concatenate([clustered(7, bits, seed=1), few[:3]])
-    monkeypatch.setattr(index, "_FAISS_PAYS", 0)
     monkeypatch.setattr(index, "_DISTINCT_PAYS", 1)
     searched = ExactIndex(codes, bits)
     found = searched.search(queries, k)
@@ -98,7 +137,7 @@ def test_codes_of_another_width_are_refused() -> None:
 
 @pytest.mark.parametrize("most", [0, 9, 48])
 def test_a_radius_holds_every_code_within_it(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_CHUNK", 64)
+    monkeypatch.setattr(scan, "_CHUNK", 64)
     codes, queries = clustered(300, 48), clustered(4, 48, seed=1)
     table, order = sorted_all(codes, queries, 300)
     for row, (distances, ids) in enumerate(ExactIndex(codes, 48).radius(queries, most)):

@@ -11,7 +11,7 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "asymmetric"),
+    *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "scan", "asymmetric"),
     *("devices", "decoding", "images", "protocols", "sample"),
 ]
 ORDER = [
@@ -21,8 +21,8 @@ ORDER = [
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
-    *("draft", "segments", "encoder", "index", "neighbours", "queries"),
-    *("results", "sheet", "page", "strips", "graphics"),
+    *("draft", "segments", "encoder", "index", "ivf", "ivf_file", "neighbours", "queries"),
+    *("choice", "results", "sheet", "page", "strips", "graphics"),
     *("cover", "inspection", "duplicates", "group_page"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
     *("installation", "machine", "accelerators", "holdings", "problems", "diagnosis"),

@@ -27,6 +27,7 @@ FIRST = "folder/blue/00.png"  # its row is 0, so that it is found first even whe
 def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with a model, 36 images and their codes to work in."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     bundle = write_bundle(Path("model"))
     folder = paint_classes(Path("folder"))
     finish(encode(bundle, images.collect(folder), Path("codes.h5"), runtime=LinearHash()))
@@ -83,6 +84,34 @@ def test_json_has_one_record_a_hit(capsys: Printed) -> None:
         "label": "blue",
         "id": row,
     }
+
+
+@pytest.mark.parametrize("index", ["exact", "ivf", "auto"])
+def test_every_index_finds_the_same_among_few(capsys: Printed, index: str) -> None:
+    _, wanted, _ = run(capsys, "query", FIRST, "-f")
+    code, out, _ = run(capsys, "query", FIRST, "-f", "--index", index)
+    assert (code, out) == (0, wanted)
+
+
+def test_an_approximate_answer_says_so_and_how_much_it_finds(capsys: Printed) -> None:
+    _, out, error = run(capsys, "query", FIRST, "--index", "ivf", "--json", "-v")
+    assert {json.loads(line)["recall_at_10"] for line in out.splitlines()} == {1.0}
+    assert "lists, approximately: recall@10 1.000" in error
+    assert "building the index" in error
+    _, _, again = run(capsys, "query", FIRST, "--index", "ivf")
+    assert ("approximately" in again, "building" in again) == (True, False)
+
+
+@pytest.mark.parametrize("options", [["--max-distance", "3"], ["--rerank"]])
+def test_what_needs_all_within_a_distance_is_exact_whatever_is_asked(capsys: Printed, options: list[str]) -> None:
+    _, wanted, _ = run(capsys, "query", FIRST, "--json", *options)
+    _, out, error = run(capsys, "query", FIRST, "--json", "--index", "ivf", *options)
+    assert (out, "approximately" in error) == (wanted, False)
+
+
+def test_an_index_that_is_none_is_a_usage_error(capsys: Printed) -> None:
+    code, _, error = run(capsys, "query", FIRST, "--index", "hnsw")
+    assert (code, all(name in error for name in ("auto", "exact", "ivf"))) == (2, True)
 
 
 def test_file_names_only_can_be_opened(capsys: Printed) -> None:

@@ -1,4 +1,4 @@
-"""Write the figures between the markers of docs/results.md anew, from files that commands of this repository wrote."""
+"""Write the figures between the markers of the pages anew, from files that commands of this repository wrote."""
 
 import json
 import re
@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGE = HERE.parent / "results.md"
+PAGES = [HERE.parent / name for name in ("results.md", "performance.md")]
+SOURCES = {"search": "bench", "projection": "scale"}  # blocks that share a file with another
 REPORT = runpy.run_path(str(HERE.parents[1] / "examples" / "cifar10" / "report.py"))
 table = REPORT["table"]
+GROWTH = runpy.run_path(str(HERE / "growth.py"))
+
+
+NOT_YET = "*Not measured yet.*"
 
 
 def cifar10(record: dict[str, Any]) -> str:
@@ -110,7 +115,28 @@ def generators(rows: list[dict[str, Any]]) -> str:
 
 
 def bench(rows: list[dict[str, Any]]) -> str:
-    """Return what `make bench` measured."""
+    """Return what `make bench` measured, but for search."""
+    return _benchmarks([row for row in rows if not row["name"].startswith("search,")])
+
+
+def search(rows: list[dict[str, Any]]) -> str:
+    """Return what `make bench` measured of search."""
+    found = [row | {"name": row["name"].removeprefix("search, ")} for row in rows if row["name"].startswith("search,")]
+    return _benchmarks(found) if found else NOT_YET
+
+
+def scale(rows: list[dict[str, Any]]) -> str:
+    """Return how the cost of search grows, as `make bench-scale` measured it."""
+    plot = "![Seconds by number of codes, both logarithmic](images/scale.png)"
+    return f"{GROWTH['measured'](rows, table)}\n\n{plot}"
+
+
+def projection(rows: list[dict[str, Any]]) -> str:
+    """Return what that growth means for more codes than were measured."""
+    return str(GROWTH["projected"](rows, table))
+
+
+def _benchmarks(rows: list[dict[str, Any]]) -> str:
 
     def shown(row: dict[str, Any], name: str) -> str:
         value = row[name]
@@ -130,8 +156,13 @@ def bench(rows: list[dict[str, Any]]) -> str:
 
 
 TABLES: dict[str, Callable[[Any], str]] = {
-    each.__name__: each for each in (cifar10, peer_losses, peer_training, generators, bench)
+    each.__name__: each for each in (cifar10, peer_losses, peer_training, generators, bench, search, scale, projection)
 }
+
+
+def _table(name: str) -> str:
+    source = HERE / f"{SOURCES.get(name, name)}.json"
+    return TABLES[name](json.loads(source.read_text())) if source.exists() else NOT_YET
 
 
 def page(text: str) -> str:
@@ -140,7 +171,7 @@ def page(text: str) -> str:
 
     def made(block: re.Match[str]) -> str:
         name = block[1]
-        text = TABLES[name](json.loads((HERE / f"{name}.json").read_text())) if name in TABLES else experiment[name]
+        text = _table(name) if name in TABLES else experiment[name]
         return f"<!-- figures: {name} -->\n{text}\n<!-- end -->"
 
     return re.sub(r"<!-- figures: (\w+) -->\n.*?<!-- end -->", made, text, flags=re.DOTALL)
@@ -148,4 +179,7 @@ def page(text: str) -> str:
 
 if __name__ == "__main__":
     REPORT["draw"](REPORT["read"](), REPORT["IMAGES"])
-    PAGE.write_text(page(PAGE.read_text()))
+    if (scaled := HERE / "scale.json").exists():
+        GROWTH["draw"](json.loads(scaled.read_text()), REPORT["IMAGES"] / "scale.png")
+    for each in PAGES:
+        each.write_text(page(each.read_text()))

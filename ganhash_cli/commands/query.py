@@ -2,6 +2,7 @@
 
 import os
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -15,7 +16,17 @@ from ganhash_cli.terminal import Preview
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.images import Collection
+    from ganhash_cli.engine.index import ExactIndex
+    from ganhash_cli.engine.ivf import IvfIndex
     from ganhash_cli.engine.results import Answer
+
+
+class IndexName(StrEnum):
+    """How the codes are searched."""
+
+    auto = "auto"
+    exact = "exact"
+    ivf = "ivf"
 
 
 def query(
@@ -33,6 +44,10 @@ def query(
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Order the nearest anew: bits count by the query's sureness.")
     ] = False,
+    index: Annotated[
+        IndexName,
+        typer.Option(help="exact compares with all; ivf with some, and finds nearly all; auto takes what is sooner."),
+    ] = IndexName.auto,
     files: Annotated[bool, typer.Option("-f", "--files", help="Print file names only.")] = False,
     nul: Annotated[bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the codes with their checksums first.")] = False,
@@ -48,7 +63,7 @@ def query(
     json: options.Json = False,
 ) -> None:
     """Find the images whose codes differ in the fewest bits."""
-    from ganhash_cli.engine import queries, results
+    from ganhash_cli.engine import choice, queries, results
     from ganhash_cli.engine.bundle import Bundle
     from ganhash_cli.engine.codes import open_codes
     from ganhash_cli.engine.runtime import open_runtime
@@ -65,8 +80,12 @@ def query(
         found = console.follow(
             queries.hash_queries(open_runtime(bundle, numeric=stored.header.numeric), collection, bundle.side)
         )
+        complete = rerank or max_distance is not None
+        searched = console.follow(
+            choice.open_index(stored, index.value, workspace.cache(), queries=len(found.codes), k=k, complete=complete)
+        )
         started = time.perf_counter()
-        answers = results.answer(stored, found, k, max_distance, rerank=rerank)
+        answers = results.answer(stored, found, k, max_distance, rerank=rerank, index=searched)
         milliseconds = 1000 * (time.perf_counter() - started)
     # Before anything is printed: a reader that goes, as `| head` does, ends the printing.
     views.write(answers, sheet, html)
@@ -78,7 +97,7 @@ def query(
     else:
         views.show(answers, preview)
         _print_table(answers)
-    console.note(f"{len(stored):,} images searched in {milliseconds:.1f} ms")
+    console.note(f"{len(stored):,} images searched in {milliseconds:.1f} ms{_how(searched)}")
     _note_ties(answers)
     sources.warn_skipped(found.skipped)
     if not any(answer.hits for answer in answers):
@@ -118,6 +137,16 @@ def _print_table(answers: "list[Answer]") -> None:
     ]
     columns = [*(["query"] if several else []), "#", "distance", *(["weighed"] if reranked else []), "label", "path"]
     console.table(columns, rows, links=[f"file://{quote(os.path.abspath(hit.path))}" for _, hit in hits])
+
+
+def _how(index: "ExactIndex | IvfIndex") -> str:
+    """Say of an approximate search how much it finds, and with -v how it went."""
+    from ganhash_cli.engine.ivf import RECALL_AT, IvfIndex
+
+    if not isinstance(index, IvfIndex):
+        return ""
+    lists = f" in {index.lists.probes:,} of {len(index.lists.centres):,} lists" if console.verbosity > 0 else ""
+    return f"{lists}, approximately: recall@{RECALL_AT} {index.recall:.3f}"
 
 
 def _note_ties(answers: "list[Answer]") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import IO, Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes_format, files
+from ganhash_cli.engine import bits, codes_format, safe_hdf5
 from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
 from ganhash_cli.errors import CorruptError, InputError
@@ -34,11 +34,12 @@ class StoredCodes:
         self._file = file
         _check_schema(file, self.file_bytes)
         self.header = _read_header(file)
+        self.codes_digest: str = file.attrs["sha256_codes"].decode()
         self.digest: str = file.attrs["sha256"].decode()  # over the digests of all columns: changes with any of them
         # Opened once: with a dataset that is closed goes its cache of chunks, and each row would unpack them anew.
         self._data = {name: file[name] for name in file}
         self._check_shapes()
-        self.codes: bits.Codes = _mapped(stream, file["codes"])
+        self.codes: bits.Codes = safe_hdf5.mapped(stream, file["codes"])
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -53,13 +54,17 @@ class StoredCodes:
         """The names of the datasets."""
         return tuple(self._file)
 
+    def stored_bytes(self, name: str) -> int:
+        """Return how many bytes a column takes in the file."""
+        return int(self._data[name].id.get_storage_size())
+
     def column(self, name: str) -> NDArray[Any]:
         """Read a whole column, such as `size` or `confidence`, (N,)."""
         return self._read(name, 0, len(self._file[name]))
 
     def path_of(self, row: int) -> bytes:
         """Return the path of a row, relative to the root."""
-        start, end = self._read("path_offsets", row, row + 2).tolist()
+        start, end = self._path_offsets(row, row + 2).tolist()
         return self._inside(self._read("path_bytes", start, end).tobytes())
 
     def paths(self) -> list[bytes]:
@@ -114,10 +119,17 @@ class StoredCodes:
 
     def _each_path(self) -> Iterator[bytes]:
         for start in range(0, len(self), _PATHS):
-            offsets = self._read("path_offsets", start, min(start + _PATHS, len(self)) + 1)
+            offsets = self._path_offsets(start, min(start + _PATHS, len(self)) + 1)
             blob = self._read("path_bytes", int(offsets[0]), int(offsets[-1])).tobytes()
             inside = (offsets - offsets[0]).tolist()
             yield from (self._inside(blob[a:b]) for a, b in pairwise(inside))
+
+    def _path_offsets(self, start: int, end: int) -> NDArray[Any]:
+        """Read some offsets and check these: to check all on opening takes seconds where there are 100 million."""
+        with _damage(self.path):
+            block = _slice(self._data["path_offsets"], start, end)
+            _require_rising("path_offsets", block, _MAX_PATH_BYTES)
+        return block
 
     def _read(self, name: str, start: int, end: int) -> NDArray[Any]:
         with _damage(self.path):
@@ -138,11 +150,15 @@ class StoredCodes:
         for name in ("size", "mtime_ns", "confidence", *(["labels"] if self.labelled and not multiple else [])):
             if lengths[name] != count:
                 raise CorruptError(f"there are {count} codes, but {lengths[name]} of {name}")
-        _check_offsets(self._file["path_offsets"], count, lengths["path_bytes"], longest=_MAX_PATH_BYTES)
+        _check_ends(self._file["path_offsets"], count, lengths["path_bytes"])
         if multiple and not self.labelled:
             raise CorruptError("labels is missing")
         if multiple:
-            _check_offsets(self._file["label_offsets"], count, lengths["labels"], longest=len(self.header.class_names))
+            offsets = self._file["label_offsets"]
+            _check_ends(offsets, count, lengths["labels"])
+            for start in range(0, count, _BLOCK):
+                block = _slice(offsets, start, min(start + _BLOCK, count) + 1)
+                _require_rising("label_offsets", block, len(self.header.class_names))
 
 
 @contextmanager
@@ -168,21 +184,13 @@ def read_header(path: Path) -> tuple[Header, int]:
 
 
 def write(path: Path, header: Header, rows: Rows) -> None:
-    """Write a codes file atomically; equal content gives equal bytes.
+    """Write a codes file atomically; equal content gives equal bytes."""
+    write_columns(path, *codes_format.pack(header, rows))
 
-    HDF5 builds it in memory: on a full disk it would crash, or leave rows of zeros that look sound.
-    """
-    columns, facts = codes_format.pack(header, rows)
-    aligned = {"alignment_threshold": 1, "alignment_interval": 4096}
-    with h5py.File(path.name, "w", driver="core", backing_store=False, **aligned) as file:
-        for name, data in columns.items():
-            file.create_dataset(name, data=data, track_times=False, **_layout(name, data))
-        for name, value in facts.items():
-            file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
-        file.flush()
-        image = file.id.get_file_image()
-    with files.atomic_write(path) as stream:
-        stream.write(image)
+
+def write_columns(path: Path, columns: Mapping[str, NDArray[Any]], facts: Mapping[str, bytes | int]) -> None:
+    """Write a codes file from the columns and attributes that `codes_format.pack` makes."""
+    safe_hdf5.write(path, columns, facts, _layout)
 
 
 def verify(path: Path) -> None:
@@ -246,21 +254,23 @@ def _read_header(file: h5py.File) -> Header:
     )
 
 
-def _check_offsets(dataset: h5py.Dataset, count: int, end: int, *, longest: int) -> None:
-    """Refuse offsets that do not rise from 0 to `end` in `count` steps of at most `longest`."""
+def _check_ends(dataset: h5py.Dataset, count: int, end: int) -> None:
+    """Refuse offsets that are not one more than `count`, the first 0 and the last `end`."""
     name = dataset.name.strip("/")
     if len(dataset) != count + 1:
         raise CorruptError(f"there are {count} codes, but {len(dataset)} of {name}")
-    before = 0
-    for start in range(0, count + 1, _BLOCK):
-        block = _slice(dataset, start, start + _BLOCK)
-        if (not start and block[0]) or block[0] < before or (block[1:] < block[:-1]).any():
-            raise CorruptError(f"{name} does not rise from 0")
-        if np.diff(block, prepend=np.uint64(before)).max() > longest:
-            raise CorruptError(f"{name} rises by more than {longest} at once")
-        before = int(block[-1])
-    if before != end:
-        raise CorruptError(f"{name} ends at {before}, not at {end}")
+    if _slice(dataset, 0, 1)[0]:
+        raise CorruptError(f"{name} does not rise from 0")
+    if (last := int(_slice(dataset, count, None)[0])) != end:
+        raise CorruptError(f"{name} ends at {last}, not at {end}")
+
+
+def _require_rising(name: str, block: NDArray[Any], longest: int) -> None:
+    """Refuse offsets that fall, or rise by more than `longest` at once."""
+    if (block[1:] < block[:-1]).any():
+        raise CorruptError(f"{name} does not rise from 0")
+    if np.diff(block).max(initial=0) > longest:
+        raise CorruptError(f"{name} rises by more than {longest} at once")
 
 
 def _slice(dataset: h5py.Dataset, start: int, end: int | None) -> NDArray[Any]:
@@ -270,13 +280,6 @@ def _slice(dataset: h5py.Dataset, start: int, end: int | None) -> NDArray[Any]:
     except OSError as error:
         raise CorruptError(f"{dataset.name.strip('/')}: {error}") from error
     return data
-
-
-def _mapped(stream: IO[bytes], dataset: h5py.Dataset) -> bits.Codes:
-    if not dataset.size:
-        return np.empty(dataset.shape, np.uint8)
-    mapped = np.memmap(stream, np.uint8, "r", offset=dataset.id.get_offset(), shape=dataset.shape)
-    return np.asarray(mapped)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,11 @@ def pack(header: Header, rows: Rows) -> tuple[dict[str, NDArray[Any]], dict[str,
         packed |= _pack_labels(rows.labels)
         packed["class_names"] = np.frombuffer(json.dumps(header.class_names).encode(), np.uint8)
     columns = {name: data.astype(COLUMNS[name].dtype, copy=False) for name, data in packed.items()}
+    return columns, describe(header, columns)
+
+
+def describe(header: Header, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return the attributes of a file with these columns, the digests among them."""
     facts: dict[str, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
@@ -101,7 +106,7 @@ def pack(header: Header, rows: Rows) -> tuple[dict[str, NDArray[Any]], dict[str,
         "trained_on": header.trained_on.encode(errors="surrogateescape"),
         **{f"sha256_{name}": digest(data) for name, data in columns.items()},
     }
-    return columns, {**facts, "sha256": seal(facts)}
+    return {**facts, "sha256": seal(facts)}
 
 
 def digest(data: NDArray[Any]) -> bytes:

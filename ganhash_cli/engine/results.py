@@ -12,6 +12,7 @@ from ganhash_cli.engine import asymmetric
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.index import ExactIndex
+from ganhash_cli.engine.ivf import RECALL_AT, IvfIndex
 from ganhash_cli.engine.queries import Queries, openable
 
 CANDIDATES = 10  # times k
@@ -40,13 +41,17 @@ class Hit:
 
 @dataclass(frozen=True)
 class Answer:
-    """The neighbours of one query; `ties` counts all images as near as the last one shown, also those not shown."""
+    """The neighbours of one query; `ties` counts all images as near as the last one shown, also those not shown.
+
+    `recall` is that of the index that found them, None where the search was exact.
+    """
 
     query: bytes
     labels: tuple[str, ...]
     hits: tuple[Hit, ...]
     searched: int
     ties: int
+    recall: float | None = None
 
     @property
     def cut(self) -> bool:
@@ -73,31 +78,40 @@ class Answer:
                 "label": hit.label or None,
                 **({"labels": list(hit.labels)} if len(hit.labels) > 1 else {}),
                 "id": hit.id,
+                **({} if self.recall is None else {f"recall_at_{RECALL_AT}": self.recall}),
             }
             for hit in self.hits
         ]
 
 
 def answer(
-    stored: StoredCodes, queries: Queries, k: int, most: int | None = None, *, rerank: bool = False
+    stored: StoredCodes,
+    queries: Queries,
+    k: int,
+    most: int | None = None,
+    *,
+    rerank: bool = False,
+    index: ExactIndex | IvfIndex | None = None,
 ) -> list[Answer]:
     """Return the k nearest of each query, with `most` only those no farther than that.
 
     With `rerank` they are the first k by asymmetric distance among the `CANDIDATES` k nearest and all that are as
-    near as the last of these.
+    near as the last of these. Both need all codes within a distance, so that only the first can do with an `index`
+    other than the exact one, which is the default.
     """
-    index = ExactIndex(stored.codes, stored.header.bits)
+    exact = index if isinstance(index, ExactIndex) else ExactIndex(stored.codes, stored.header.bits)
     if rerank:
-        return [_reranked(stored, index, queries, number, k, most) for number in range(len(queries.codes))]
+        return [_reranked(stored, exact, queries, number, k, most) for number in range(len(queries.codes))]
     if most is None:
-        found = list(zip(*index.search(queries.codes, k), strict=True))
+        used = index or exact
+        found = list(zip(*used.search(queries.codes, k), strict=True))
     else:
-        near = (index.radius(code[None], most)[0] for code in queries.codes)
-        found = [(distances[:k], ids[:k]) for distances, ids in near]
+        used = exact
+        found = [(distances[:k], ids[:k]) for distances, ids in exact.radius(queries.codes, most)]
     last = np.array([distances[-1] if len(distances) else -1 for distances, _ in found])
-    ties = index.ties(queries.codes, last)
+    ties, recall = used.ties(queries.codes, last), used.recall if isinstance(used, IvfIndex) else None
     return [
-        Answer(file, labels, _hits(stored, distances, ids), len(stored), int(tied))
+        Answer(file, labels, _hits(stored, distances, ids), len(stored), int(tied), recall)
         for file, labels, (distances, ids), tied in zip(queries.files, queries.labels, found, ties, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Checks an HDF5 file against a closed schema before any of its data is read; h5py is imported here only.
+"""HDF5 that is written whole, and checked against a closed schema before any of it is read; imports h5py alone.
 
 HDF5 on its own reads, and writes, any file that the process may touch: through external links, external storage
 and virtual datasets. A few kilobytes can also declare terabytes. None of that has a place in our files.
@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
 
 os.environ["HDF5_PLUGIN_PRELOAD"] = "::"  # HDF5 reads it when it is loaded: no filter from outside
 
 import h5py as h5py
 import numpy as np
+from numpy.typing import NDArray
 
+from ganhash_cli.engine import files
 from ganhash_cli.engine.codes_format import Column
 from ganhash_cli.errors import CorruptError
 
@@ -42,6 +45,36 @@ def check(file: h5py.File, columns: Mapping[str, Column], size: int) -> None:
     stored = sum(_check_dataset(name, file[name], columns[name], size) for name in file)
     if stored > size:
         raise CorruptError(f"its parts add up to {stored} bytes, but it has {size}")
+
+
+def write(
+    path: Path,
+    columns: Mapping[str, NDArray[Any]],
+    attributes: Mapping[str, bytes | int],
+    layout: Callable[[str, NDArray[Any]], dict[str, Any]] = lambda name, data: {},
+) -> None:
+    """Write a file atomically, each column as `layout` says; equal content gives equal bytes.
+
+    HDF5 builds it in memory: on a full disk it would crash, or leave rows of zeros that look sound.
+    """
+    aligned = {"alignment_threshold": 1, "alignment_interval": 4096}
+    with h5py.File(path.name, "w", driver="core", backing_store=False, **aligned) as file:
+        for name, data in columns.items():
+            file.create_dataset(name, data=data, track_times=False, **layout(name, data))
+        for name, value in attributes.items():
+            file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
+        file.flush()
+        image = file.id.get_file_image()
+    with files.atomic_write(path) as stream:
+        stream.write(image)
+
+
+def mapped(stream: IO[bytes], dataset: Any) -> NDArray[Any]:
+    """Return a dataset that lies in one uncompressed piece, as `check` demands of a `mapped` column, without a copy."""
+    if not dataset.size:
+        return np.empty(dataset.shape, dataset.dtype)
+    found = np.memmap(stream, dataset.dtype, "r", offset=dataset.id.get_offset(), shape=dataset.shape)
+    return np.asarray(found)
 
 
 def check_attributes(file: h5py.File, attributes: Mapping[str, type]) -> None:

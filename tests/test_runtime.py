@@ -1,6 +1,8 @@
 """Every runtime gives the codes of the model; which one computes, and in which arithmetic, is known and kept apart."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -150,3 +152,15 @@ def test_a_query_follows_the_arithmetic_of_the_codes(
     assert json.loads(out)["distance"] == 0
     code, out, _ = run(capsys, "info", "codes.h5", "--json")
     assert json.loads(out)["numeric"] == "bfloat16"
+
+
+def test_onnx_runtime_leaves_nothing_behind_and_so_has_nothing_to_report(model: Path, tmp_path: Path):
+    """Since 1.32 it keeps an identifier of the device and a store of events, which it sends to its maker."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    places = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "XDG_DATA_HOME": str(home / "data")}
+    code = "import sys; from pathlib import Path; from ganhash_cli.engine import bundle, runtime;"
+    code += "runtime.open_runtime(bundle.Bundle.open(Path(sys.argv[1])), 'onnx')"
+    subprocess.run([sys.executable, "-c", code, str(model)], env=kept | places, check=True)
+    assert list(home.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -80,6 +81,7 @@ def onnx(model: bytes, numeric: Numeric = "float32") -> Compute:
         raise UsageError(
             f"ONNX Runtime computes this model in float32, not in {numeric}", hint="--runtime openvino or torch does"
         )
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when it is imported; else it reports to its maker
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)

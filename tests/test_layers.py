@@ -12,7 +12,7 @@ import ganhash_cli
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
     *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "asymmetric"),
-    *("devices", "decoding", "images", "protocols", "sample"),
+    *("devices", "decoding", "shards", "images", "protocols", "sample"),
 ]
 ORDER = [
     *FOUNDATIONS,
@@ -20,8 +20,8 @@ ORDER = [
     *("adversarial", "boundary", "generator", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
-    *("codes_format", "safe_hdf5", "codes", "verification"),
-    *("draft", "segments", "encoder", "index", "neighbours", "queries"),
+    *("codes_format", "safe_hdf5", "codes", "codes_stream", "verification"),
+    *("draft", "segments", "encoder", "merger", "index", "neighbours", "queries"),
     *("results", "sheet", "page", "strips", "graphics"),
     *("cover", "inspection", "duplicates", "group_page"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import RawIOBase
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, cast, get_args
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 from ganhash_cli.engine import bits, codes_format, files
 from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
+from ganhash_cli.engine.shards import MOST as MOST_SHARDS
+from ganhash_cli.engine.shards import Shard
 from ganhash_cli.errors import CorruptError, InputError
 
 _MAX_FILE_BYTES = 64 << 30
 _CHUNK_BYTES = 256 << 10
+_CACHE_BYTES = 8 << 20  # for each column, HDF5's own default
 _BLOCK = 1 << 20  # rows, offsets or labels looked at in one go
 _PATHS = 4096  # paths read in one go
 _MAX_PATH_BYTES = (1 << 16) - 1
@@ -55,12 +59,16 @@ class StoredCodes:
 
     def column(self, name: str) -> NDArray[Any]:
         """Read a whole column, such as `size` or `confidence`, (N,)."""
-        return self._read(name, 0, len(self._file[name]))
+        return self.read(name, 0, len(self._file[name]))
+
+    def length(self, name: str) -> int:
+        """Return the number of elements of a column."""
+        return len(self._data[name])
 
     def path_of(self, row: int) -> bytes:
         """Return the path of a row, relative to the root."""
-        start, end = self._read("path_offsets", row, row + 2).tolist()
-        return self._inside(self._read("path_bytes", start, end).tobytes())
+        start, end = self.read("path_offsets", row, row + 2).tolist()
+        return self._inside(self.read("path_bytes", start, end).tobytes())
 
     def paths(self) -> list[bytes]:
         """Return the paths of all rows."""
@@ -72,8 +80,8 @@ class StoredCodes:
             return ()
         start, end = row, row + 1
         if "label_offsets" in self._data:
-            start, end = self._read("label_offsets", row, row + 2).tolist()
-        numbers = [number for number in self._read("labels", start, end).tolist() if number != -1]
+            start, end = self.read("label_offsets", row, row + 2).tolist()
+        numbers = [number for number in self.read("labels", start, end).tolist() if number != -1]
         if not all(0 <= number < len(self.header.class_names) for number in numbers):
             raise CorruptError(f"{self.path} is damaged: a label of row {row} is out of range", _AGAIN)
         return tuple(self.header.class_names[number] for number in numbers)
@@ -108,18 +116,27 @@ class StoredCodes:
             pass
         if self.labelled:
             for start in range(0, len(self._file["labels"]), _BLOCK):
-                block = self._read("labels", start, start + _BLOCK)
+                block = self.read("labels", start, start + _BLOCK)
                 if block.min() < -1 or block.max() >= len(self.header.class_names):
                     raise CorruptError(f"{self.path} is damaged: a label is out of range", _AGAIN)
 
+    def paths_of(self, start: int, end: int) -> list[bytes]:
+        """Return the paths of the rows from `start` to before `end`."""
+        offsets = self.read("path_offsets", start, end + 1)
+        blob = self.read("path_bytes", int(offsets[0]), int(offsets[-1])).tobytes()
+        paths = [blob[a:b] for a, b in pairwise((offsets - offsets[0]).tolist())]
+        # Looked for in all of them at once first: path by path it takes longer than reading them.
+        if b".." in blob or b"\0" in blob or any(path[:1] in (b"", b"/") for path in paths):
+            for path in paths:
+                self._inside(path)
+        return paths
+
     def _each_path(self) -> Iterator[bytes]:
         for start in range(0, len(self), _PATHS):
-            offsets = self._read("path_offsets", start, min(start + _PATHS, len(self)) + 1)
-            blob = self._read("path_bytes", int(offsets[0]), int(offsets[-1])).tobytes()
-            inside = (offsets - offsets[0]).tolist()
-            yield from (self._inside(blob[a:b]) for a, b in pairwise(inside))
+            yield from self.paths_of(start, min(start + _PATHS, len(self)))
 
-    def _read(self, name: str, start: int, end: int) -> NDArray[Any]:
+    def read(self, name: str, start: int, end: int) -> NDArray[Any]:
+        """Read the elements of a column from `start` to before `end`."""
         with _damage(self.path):
             return _slice(self._data[name], start, end)
 
@@ -146,12 +163,13 @@ class StoredCodes:
 
 
 @contextmanager
-def open_codes(path: Path) -> Iterator[StoredCodes]:
+def open_codes(path: Path, cache: int = _CACHE_BYTES) -> Iterator[StoredCodes]:
     """Open and check a codes file; it is held by its descriptor, so that replacing it meanwhile does no harm.
 
-    Raises `InputError` where there is none and `CorruptError` where it is damaged or unsafe.
+    Each column keeps at most `cache` bytes of what it has unpacked. Raises `InputError` where there is none and
+    `CorruptError` where it is damaged or unsafe.
     """
-    with _opened(path) as (stream, file):
+    with _opened(path, cache) as (stream, file):
         with _damage(path):
             stored = StoredCodes(path, stream, file)
         yield stored
@@ -173,16 +191,35 @@ def write(path: Path, header: Header, rows: Rows) -> None:
     HDF5 builds it in memory: on a full disk it would crash, or leave rows of zeros that look sound.
     """
     columns, facts = codes_format.pack(header, rows)
-    aligned = {"alignment_threshold": 1, "alignment_interval": 4096}
-    with h5py.File(path.name, "w", driver="core", backing_store=False, **aligned) as file:
+    with new_file(path.name, driver="core", backing_store=False) as file:
         for name, data in columns.items():
-            file.create_dataset(name, data=data, track_times=False, **_layout(name, data))
-        for name, value in facts.items():
-            file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
+            create_column(file, name, data.shape, data)
+        set_attributes(file, facts)
         file.flush()
         image = file.id.get_file_image()
     with files.atomic_write(path) as stream:
         stream.write(image)
+
+
+def new_file(name: str | IO[bytes] | RawIOBase, **options: Any) -> h5py.File:
+    """Open a new HDF5 file, in which every dataset begins at a page."""
+    return h5py.File(name, "w", alignment_threshold=1, alignment_interval=4096, **options)
+
+
+def create_column(file: h5py.File, name: str, shape: tuple[int, ...], data: NDArray[Any] | None = None) -> h5py.Dataset:
+    """Create a column of this shape, with its `data` or to be filled."""
+    column = COLUMNS[name]
+    layout: dict[str, Any] = {}
+    if not column.mapped and shape[0]:
+        chunk = (min(shape[0], _CHUNK_BYTES // np.dtype(column.dtype).itemsize),)
+        layout = {"chunks": chunk, "shuffle": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+    return file.create_dataset(name, shape, column.dtype, data, track_times=False, **layout)
+
+
+def set_attributes(file: h5py.File, facts: dict[str, Any]) -> None:
+    """Write the attributes: texts at their fixed length, numbers."""
+    for name, value in facts.items():
+        file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
 
 
 def verify(path: Path) -> None:
@@ -192,7 +229,7 @@ def verify(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], h5py.File]]:
+def _opened(path: Path, cache: int = _CACHE_BYTES) -> Iterator[tuple[IO[bytes], h5py.File]]:
     if not path.exists():
         raise InputError(f"{path} does not exist", hint=f"make it with `ganhash encode folder/ -o {path}`")
     if not path.is_file():
@@ -205,25 +242,22 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], h5py.File]]:
         with _damage(path):
             if stream.seek(0, 2) > _MAX_FILE_BYTES:
                 raise CorruptError(f"it is larger than {_MAX_FILE_BYTES >> 30} GiB")
-            file = h5py.File(stream, "r", locking=False)
+            file = h5py.File(stream, "r", locking=False, rdcc_nbytes=cache)
         with file:
             yield stream, file
 
 
 def _check_schema(file: h5py.File, size: int) -> None:
     check(file, COLUMNS, size)
-    check_attributes(file, codes_format.attributes(file))
+    check_attributes(file, _attributes(file))
 
 
-def _layout(name: str, data: NDArray[Any]) -> dict[str, Any]:
-    if COLUMNS[name].mapped or not data.size:
-        return {}
-    chunk = (min(len(data), _CHUNK_BYTES // data.itemsize),)
-    return {"chunks": chunk, "shuffle": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+def _attributes(file: h5py.File) -> dict[str, type]:
+    return codes_format.attributes(file, sharded="shard" in file.attrs)
 
 
 def _read_header(file: h5py.File) -> Header:
-    facts = {name: file.attrs[name] for name in codes_format.attributes(file)}
+    facts = {name: file.attrs[name] for name in _attributes(file)}
     if (facts["format"], facts["schema"]) != (codes_format.FORMAT, codes_format.SCHEMA):
         raise CorruptError(f"it has the format {facts['format'].decode()} {facts['schema']}")
     if facts.pop("sha256") != codes_format.seal(facts):
@@ -235,6 +269,9 @@ def _read_header(file: h5py.File) -> Header:
         raise CorruptError(f"its codes were computed in {numeric!r}, which this ganhash does not know")
     if b"\0" in facts["root"]:
         raise CorruptError("its root is no path")
+    shard = Shard(int(facts["shard"]), int(facts["shards"])) if "shard" in facts else None
+    if shard and not 1 <= shard.number <= shard.count <= MOST_SHARDS:
+        raise CorruptError(f"it says it is shard {shard}, which cannot be")
     return Header(
         bits=int(facts["bits"]),
         fingerprint=facts["fingerprint"].decode(),
@@ -243,6 +280,7 @@ def _read_header(file: h5py.File) -> Header:
         trained_on=facts["trained_on"].decode(errors="surrogateescape"),
         class_names=tuple(names),
         numeric=cast(bits.Numeric, numeric),
+        shard=shard,
     )
 
 

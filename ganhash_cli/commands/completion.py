@@ -89,6 +89,12 @@ def generator_options(ctx: typer.Context, incomplete: str) -> Offer:
     return _pairs(_options("generator", ctx.params.get("generator") or "sngan"), incomplete)
 
 
+def index_options(incomplete: str) -> Offer:
+    """Offer the options of all indexes: which of them a URL leads to, only their code knows."""
+    known = [_options("index", plugin.name) for plugin in plugins("index")]
+    return _pairs({name: default for options in known for name, default in options.items()}, incomplete)
+
+
 def options_of_kind(ctx: typer.Context, incomplete: str) -> Offer:
     """Offer the options of the plugin whose kind and name were typed."""
     words = ctx.args  # an option that still lacks its value keeps Click from telling which argument is which

@@ -76,15 +76,23 @@ class StoredCodes:
 
     def labels_of(self, row: int) -> tuple[str, ...]:
         """Return the names of a row's labels."""
+        return self.labels_between(row, row + 1)[0]
+
+    def labels_between(self, start: int, end: int) -> list[tuple[str, ...]]:
+        """Return the names of the labels of the rows from `start` to before `end`."""
         if not self.labelled:
-            return ()
-        start, end = row, row + 1
+            return [()] * (end - start)
+        offsets = list(range(start, end + 1))
         if "label_offsets" in self._data:
-            start, end = self.read("label_offsets", row, row + 2).tolist()
-        numbers = [number for number in self.read("labels", start, end).tolist() if number != -1]
-        if not all(0 <= number < len(self.header.class_names) for number in numbers):
-            raise CorruptError(f"{self.path} is damaged: a label of row {row} is out of range", _AGAIN)
-        return tuple(self.header.class_names[number] for number in numbers)
+            offsets = self.read("label_offsets", start, end + 1).tolist()
+        numbers = self.read("labels", offsets[0], offsets[-1]).tolist()
+        names = self.header.class_names
+        if not all(-1 <= number < len(names) for number in numbers):
+            raise CorruptError(f"{self.path} is damaged: a label of row {start} or after it is out of range", _AGAIN)
+        return [
+            tuple(names[number] for number in numbers[a - offsets[0] : b - offsets[0]] if number != -1)
+            for a, b in pairwise(offsets)
+        ]
 
     def rows_of(self, label: str) -> NDArray[np.int64]:
         """Return the rows that have a label, rising, (n,); none where nothing has it."""

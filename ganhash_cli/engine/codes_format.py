@@ -148,6 +148,17 @@ def path_record(path: bytes, key: str = "path") -> dict[str, str]:
         return {key: path.decode(errors="replace"), f"{key}_b64": base64.b64encode(path).decode()}
 
 
+def path_of_record(record: Mapping[str, str], key: str = "path") -> bytes:
+    r"""Return the exact bytes of a path from JSON.
+
+    >>> path_of_record(path_record(b"\xff"))
+    b'\xff'
+    """
+    if f"{key}_b64" in record:
+        return base64.b64decode(record[f"{key}_b64"])
+    return record[key].encode()
+
+
 def _pack_paths(paths: Sequence[bytes]) -> dict[str, NDArray[Any]]:
     blob = np.frombuffer(b"".join(paths), np.uint8)
     return {"path_bytes": blob, "path_offsets": _offsets([len(path) for path in paths])}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import operator
 import os
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from ganhash_cli.engine import bits, codes, codes_stream, files
 from ganhash_cli.engine.codes import StoredCodes
-from ganhash_cli.engine.codes_format import Header, pack_class_names
+from ganhash_cli.engine.codes_format import Header, pack_class_names, path_of_record
 from ganhash_cli.engine.encoder import skipped_list
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import CorruptError, InputError, MismatchError, UsageError
@@ -315,13 +314,10 @@ def _merge_skipped(parts: Sequence[Path], out: Path) -> int:
         skipped_list(out).unlink(missing_ok=True)
         return 0
     with files.atomic_write(skipped_list(out)) as stream:
-        stream.write(b"".join(line + b"\n" for line in sorted(lines, key=_path_in)))
+        stream.write(
+            b"".join(line + b"\n" for line in sorted(lines, key=lambda line: path_of_record(json.loads(line))))
+        )
     return len(lines)
-
-
-def _path_in(line: bytes) -> bytes:
-    record = json.loads(line)
-    return base64.b64decode(record["path_b64"]) if "path_b64" in record else str(record["path"]).encode()
 
 
 def _unsound(stored: StoredCodes, fault: str) -> CorruptError:

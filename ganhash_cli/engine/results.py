@@ -19,7 +19,7 @@ CANDIDATES = 10  # times k
 
 @dataclass(frozen=True)
 class Hit:
-    """One neighbour: `distance` of `bits`; `path` can be opened from here, `id` is its row.
+    """One neighbour: `distance` of `bits`; `path` can be opened from here, `id` is its row, or its number in an index.
 
     `asymmetric` is the distance that it was ranked by, None where that is `distance` itself.
     """
@@ -40,13 +40,17 @@ class Hit:
 
 @dataclass(frozen=True)
 class Answer:
-    """The neighbours of one query; `ties` counts all images as near as the last one shown, also those not shown."""
+    """The neighbours of one query; `ties` counts all images as near as the last one shown, also those not shown.
+
+    Where they were not `counted`, it only tells whether there are more than those shown.
+    """
 
     query: bytes
     labels: tuple[str, ...]
     hits: tuple[Hit, ...]
     searched: int
     ties: int
+    counted: bool = True
 
     @property
     def cut(self) -> bool:

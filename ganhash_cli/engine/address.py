@@ -9,8 +9,8 @@ from ganhash_cli.errors import UsageError
 
 HIDDEN = "***"
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_USER = re.compile(r"(?<=://)([^:@/?#]*):([^@/?#]*)@(?=[^@/?#]*(?:[/?#]|$))")
-_AS_TYPED = re.compile(r"(?<=://)([^:@/?#]*):(.*)@", re.DOTALL)  # to the last @: a password that holds any sign
+_USER = re.compile(r"(?<=//)([^:@/?#]*):([^@/?#]*)@(?=[^@]*$|[^@?]*\?\w+=)")  # a later @ only in a parameter
+_AS_TYPED = re.compile(r"(?<=//)([^:@/?#]*):(.*)@", re.DOTALL)  # to the last @: a password that holds any sign
 _PORT = re.compile(r"\d+/")  # `host:5432/photos?label=a@b` has no password
 _PARAMETER = re.compile(r"(?<=[?&])((?:ssl)?password|passwd|pwd|token|secret|api_?key)=([^&#]*)", re.IGNORECASE)
 
@@ -50,7 +50,7 @@ class Address:
 
 
 def _quoted(secret: str) -> str:
-    return quote(secret, safe="%")
+    return re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", quote(secret, safe="%"))
 
 
 def is_url(text: str) -> bool:

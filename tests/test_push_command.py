@@ -192,7 +192,11 @@ def test_an_index_that_orders_no_equals_says_so(capsys: Printed, monkeypatch: py
     ("arguments", "code", "said"),
     [
         (["push", "--to", "nowhere"], 2, "nowhere is no URL"),
-        (["push", "--to", "redis://host"], 2, "known are memory://, postgres://, postgresql://"),
+        (
+            ["push", "--to", "redis://host"],
+            2,
+            "known are memory://, milvus+tls://, milvus://, postgres://, postgresql://",
+        ),
         (["push", "missing.h5", "--to", URL], 4, "missing.h5 does not exist"),
         (["push", "--to", URL, "-I", "limt=3"], 2, "did you mean 'limit'"),
         (["push", "--to", URL, "-I", "limit"], 2, "-I limit: expected NAME=VALUE"),

@@ -105,7 +105,7 @@ class Index(Protocol):
 
     @property
     def exact(self) -> bool:
-        """Whether `search`, as it is set up, misses nothing."""
+        """Whether `search`, as it is set up, misses nothing; may be asked before there is a collection."""
         ...
 
     def facts(self) -> dict[str, str] | None:

@@ -195,7 +195,7 @@ def test_an_index_that_orders_no_equals_says_so(capsys: Printed, monkeypatch: py
         (
             ["push", "--to", "redis://host"],
             2,
-            "known are memory://, milvus+tls://, milvus://, postgres://, postgresql://",
+            "known are memory://, milvus://, milvus+tls://, postgres://, postgresql://",
         ),
         (["push", "missing.h5", "--to", URL], 4, "missing.h5 does not exist"),
         (["push", "--to", URL, "-I", "limt=3"], 2, "did you mean 'limit'"),

@@ -21,7 +21,9 @@ from ganhash_cli.commands import (
     evaluate,
     generate,
     info,
+    merge,
     plugins,
+    push,
     query,
     sample,
     serve,
@@ -98,7 +100,9 @@ for command in (
     generate.generate,
     train.train,
     encode.encode,
+    merge.merge,
     query.query,
+    push.push,
     serve.serve,
     dedup.dedup,
     evaluate.evaluate,
@@ -108,7 +112,9 @@ for command in (
     doctor.doctor,
 ):
     app.command()(verb(command))
-plugins_app = typer.Typer(name="plugins", help="List the backbones and generators, show their options, check them.")
+plugins_app = typer.Typer(
+    name="plugins", help="List the backbones, generators and indexes, show their options, check them."
+)
 plugins_app.command("list")(verb(plugins.list_plugins))
 plugins_app.command("show")(verb(plugins.show_plugin))
 plugins_app.command("check")(verb(plugins.check_plugin))

@@ -28,6 +28,8 @@ def install(
     information.mkdir(parents=True)
     (place / f"{module}.py").write_text(code)
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
-    (information / "entry_points.txt").write_text(f"[ganhash.{kind}s]\n{name} = {module}:Plugin\n")
+    (information / "entry_points.txt").write_text(
+        f"[ganhash.{'indexes' if kind == 'index' else kind + 's'}]\n{name} = {module}:Plugin\n"
+    )
     monkeypatch.syspath_prepend(place)
     monkeypatch.delitem(sys.modules, module, raising=False)

@@ -63,7 +63,8 @@ def test_a_plugins_own_tests_are_these_three_lines(check: conformance.Check) -> 
 
 
 def test_every_built_in_plugin_is_held_to_the_contract() -> None:
-    installed = {(kind, each.name) for kind in registry.KINDS for each in registry.plugins(kind)}
+    kinds: tuple[registry.Kind, ...] = ("backbone", "generator")  # test_index_conformance.py has the indexes
+    installed = {(kind, each.name) for kind in kinds for each in registry.plugins(kind)}
     assert installed == set(BUILT_IN)
 
 

@@ -119,3 +119,19 @@ def test_wherever_the_disk_fills_up_nothing_is_left_half_written(verb: str, disk
         for path in disk.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert codes_seen == {0, 7}
+
+
+def test_a_merge_that_finds_no_room_is_exit_7_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:
+    photos, parts = str(paint_classes(tmp_path / "images", each=12)), [tmp_path / f"{number}.h5" for number in (1, 2)]
+    write_bundle(tmp_path / "model")
+    for number, part in enumerate(parts, start=1):
+        arguments = ["--model", str(tmp_path / "model"), "--shard", f"{number}/2", "-o", str(part)]
+        assert forked.run(tmp_path / "parts", ["encode", photos, *arguments]) == 0
+    command = ["merge", *map(str, parts)]
+    for free in (0, 4, 8, 12, 16):
+        fill(disk, free << 10)
+        assert forked.run(disk, command) == 7, forked.said(disk)
+        assert [path.name for path in disk.iterdir()] == ["filler"]
+    (disk / "filler").unlink()
+    assert forked.run(disk, command) == 0
+    codes.verify(disk / "codes.h5")

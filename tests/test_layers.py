@@ -12,7 +12,7 @@ import ganhash_cli
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
     *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "scan", "asymmetric"),
-    *("devices", "decoding", "images", "protocols", "sample"),
+    *("devices", "decoding", "shards", "address", "images", "protocols", "sample"),
 ]
 ORDER = [
     *FOUNDATIONS,
@@ -20,9 +20,9 @@ ORDER = [
     *("adversarial", "boundary", "generator", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
-    *("codes_format", "safe_hdf5", "codes", "verification"),
-    *("draft", "segments", "encoder", "index", "ivf", "ivf_file", "neighbours", "queries"),
-    *("choice", "results", "sheet", "page", "strips", "graphics"),
+    *("codes_format", "safe_hdf5", "codes", "codes_stream", "remote", "verification"),
+    *("draft", "segments", "encoder", "merger", "index", "ivf", "ivf_file", "neighbours", "pusher", "queries"),
+    *("choice", "results", "remote_answers", "sheet", "page", "strips", "graphics"),
     *("cover", "inspection", "duplicates", "group_page"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
     *("installation", "machine", "accelerators", "holdings", "problems", "diagnosis"),

@@ -66,6 +66,11 @@ def augmentations(incomplete: str) -> list[str]:
     return [",".join([*typed, step]) for step in _AUGMENTATIONS if step not in typed] + ([] if typed else ["none"])
 
 
+def indexes() -> list[str]:
+    """Offer the ways to search a codes file; where the codes were pushed to, only the person knows."""
+    return ["auto", "exact", "ivf"]
+
+
 def kinds() -> list[str]:
     """Offer the kinds of plugins."""
     return list(KINDS)
@@ -87,6 +92,12 @@ def backbone_options(ctx: typer.Context, incomplete: str) -> Offer:
 def generator_options(ctx: typer.Context, incomplete: str) -> Offer:
     """Offer the options of the generator that was typed."""
     return _pairs(_options("generator", ctx.params.get("generator") or "sngan"), incomplete)
+
+
+def index_options(incomplete: str) -> Offer:
+    """Offer the options of all indexes: which of them a URL leads to, only their code knows."""
+    known = [_options("index", plugin.name) for plugin in plugins("index")]
+    return _pairs({name: default for options in known for name, default in options.items()}, incomplete)
 
 
 def options_of_kind(ctx: typer.Context, incomplete: str) -> Offer:

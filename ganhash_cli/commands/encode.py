@@ -9,6 +9,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options, sources
+from ganhash_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.encoder import EncodeReport
@@ -30,6 +31,7 @@ class NumericName(StrEnum):
     bfloat16 = "bfloat16"
 
 
+_PARTS = "PARTS -o codes.h5, once all of them are there"
 _SHOWN = 5  # skipped files; all of them stand in the list beside the output
 
 
@@ -50,18 +52,35 @@ def encode(
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     nul: Annotated[bool, typer.Option("-0", help="Names on stdin are separated by NUL.")] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER/COUNT",
+            help="Encode one part only, such as 3/16; `ganhash merge` puts the parts together.",
+            show_default=False,
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Give every image a binary code. Again over the same folder, only new and changed images are encoded."""
     from ganhash_cli.engine import encoder, sample
     from ganhash_cli.engine import images as pictures
     from ganhash_cli.engine.bundle import Bundle
+    from ganhash_cli.engine.shards import Shard
 
+    part = None if shard is None else Shard.parse(shard)
+    if part and output == workspace.CODES:
+        raise UsageError(
+            f"--shard {part}: {output} is the name of all codes, and this writes a part of them",
+            hint=f"name the part: -o part-{part.number:0{len(str(part.count))}d}.h5",
+        )
     bundle = Bundle.open(model)
     if bundle.source == sample.TRAINED_ON:
         console.note(f"{model}/ was trained on the bundled sample; `ganhash train FOLDER` fits it to your images")
     names = sources.names_on_stdin(nul=nul) if images == "-" else None
     collection = pictures.collect(Path(images)) if names is None else pictures.from_names(names)
+    if part:
+        collection = pictures.shard_of(collection, part)
     report = console.follow(
         encoder.encode(
             bundle,
@@ -83,7 +102,8 @@ def encode(
                 " on the first images that were encoded"
             )
         places = (("--codes", output, workspace.CODES), ("--model", model, workspace.MODEL))
-        console.note(f"next: {options.following('query', 'IMAGE', *places)}")
+        following = options.following("query", "IMAGE", *places) if part is None else f"ganhash merge {_PARTS}"
+        console.note(f"next: {following}")
     if report.skipped:
         _list_skipped(report)
         raise typer.Exit(3)

@@ -58,6 +58,7 @@ def _codes(path: Path) -> dict[str, Any]:
             "classes": list(header.class_names),
             "side": header.side,
             "numeric": header.numeric,
+            **({"shard": str(header.shard)} if header.shard else {}),
             "trained_on": header.trained_on,
             "fingerprint": header.fingerprint,
             "bytes": stored.file_bytes,

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ganhash_cli.commands import completion
+
 
 class DeviceName(StrEnum):
     """Where torch computes."""
@@ -35,6 +37,17 @@ DeviceOption = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides every random choice.")]
 Model = Annotated[Path, typer.Option("--model", "-m", help="Folder made by `ganhash train`.")]
 Codes = Annotated[Path, typer.Option("--codes", help="Codes file made by `ganhash encode`.")]
+Collection = Annotated[str, typer.Option("--name", help="Which collection, such as a table, of the index.")]
+IndexOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-I",
+        metavar="NAME=VALUE",
+        help="An option of the index at a URL; `ganhash plugins show index NAME` lists them.",
+        show_default=False,
+        autocompletion=completion.index_options,
+    ),
+]
 Images = Annotated[
     str | None,
     typer.Argument(

@@ -11,11 +11,11 @@ from ganhash_cli.commands import completion
 from ganhash_cli.commands.options import Json, pairs
 from ganhash_cli.errors import PluginError, UsageError
 from ganhash_cli.plugin.options import Option, options_of, parse_options
-from ganhash_cli.plugin.registry import KINDS, Kind, Plugin, find
+from ganhash_cli.plugin.registry import FLAGS, KINDS, Kind, Plugin, find
 from ganhash_cli.plugin.registry import plugins as installed
 
 KindArgument = Annotated[
-    str, typer.Argument(help="backbone or generator", show_default=False, autocompletion=completion.kinds)
+    str, typer.Argument(help="backbone, generator or index", show_default=False, autocompletion=completion.kinds)
 ]
 NameArgument = Annotated[
     str,
@@ -28,7 +28,7 @@ NameArgument = Annotated[
 OptionPairs = Annotated[
     list[str] | None,
     typer.Option(
-        *("-B", "-G"),
+        *("-B", "-G", "-I"),
         metavar="NAME=VALUE",
         help="An option of the plugin; `ganhash plugins show` lists them.",
         show_default=False,
@@ -63,17 +63,34 @@ def show_plugin(
     facts = _facts(plugin)
     console.say(console.safe("{kind} {name}, from {package} {version}".format(**facts)))
     console.say(console.safe(summary))
-    flag = "-B" if plugin.kind == "backbone" else "-G"
+    flag = FLAGS[plugin.kind]
     console.table(["option", "type", "default"], [[f"{flag} {o.name}", _type(o), str(o.default)] for o in options])
 
 
-def check_plugin(kind: KindArgument, name: NameArgument, option: OptionPairs = None, json: Json = False) -> None:
+def check_plugin(
+    kind: KindArgument,
+    name: NameArgument,
+    option: OptionPairs = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Of an index: where the checks may make collections and drop them.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Check that a plugin keeps its contract; exit 9 where a check fails."""
     from ganhash_cli.plugin import conformance
 
-    plugin, given = find(_kind(kind), name), pairs(option, "-B" if kind == "backbone" else "-G")
+    plugin = find(_kind(kind), name)
+    given = pairs(option, FLAGS[plugin.kind])
     # Without options typed, a signature that breaks the contract is for the checks to report.
     values = parse_options(plugin.load(), given, owner=f"{kind} {name!r}") if given else {}
+    if (url is None) == (kind == "index"):
+        raise UsageError(
+            f"an index is checked at a --url, and a {kind} is none" if url else "an index is checked at a --url",
+            hint="for example --url postgresql://host/database",
+        )
+    if url is not None:
+        values["url"] = url
     report = console.follow(conformance.run(plugin.kind, name, **values))
     if json:
         for outcome in report.outcomes:

@@ -2,31 +2,27 @@
 
 import os
 import time
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 from urllib.parse import quote
 
 import typer
 
 from ganhash_cli import console, workspace
-from ganhash_cli.commands import options, sources, views
-from ganhash_cli.errors import NothingFound
+from ganhash_cli.commands import completion, options, sources, views
+from ganhash_cli.errors import NothingFound, UsageError
 from ganhash_cli.terminal import Preview
 
 if TYPE_CHECKING:
-    from ganhash_cli.engine.images import Collection
+    from ganhash_cli.engine.choice import IndexName
+    from ganhash_cli.engine.codes import StoredCodes
+    from ganhash_cli.engine.images import Collection, Skipped
     from ganhash_cli.engine.index import ExactIndex
     from ganhash_cli.engine.ivf import IvfIndex
+    from ganhash_cli.engine.queries import Queries
+    from ganhash_cli.engine.remote import Remote
     from ganhash_cli.engine.results import Answer
-
-
-class IndexName(StrEnum):
-    """How the codes are searched."""
-
-    auto = "auto"
-    exact = "exact"
-    ivf = "ivf"
 
 
 def query(
@@ -44,12 +40,19 @@ def query(
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Order the nearest anew: bits count by the query's sureness.")
     ] = False,
-    index: Annotated[
-        IndexName,
-        typer.Option(help="exact compares with all; ivf with some, and finds nearly all; auto takes what is sooner."),
-    ] = IndexName.auto,
     files: Annotated[bool, typer.Option("-f", "--files", help="Print file names only.")] = False,
     nul: Annotated[bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f.")] = False,
+    index: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|exact|ivf|URL",
+            help="exact compares with all; ivf with some, and finds nearly all; auto takes what is sooner; a URL is"
+            " where `ganhash push` brought the codes.",
+            autocompletion=completion.indexes,
+        ),
+    ] = "auto",
+    name: options.Collection = "ganhash",
+    option: options.IndexOptions = None,
     check: Annotated[bool, typer.Option("--check", help="Compare the codes with their checksums first.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet, a PNG.", show_default=False)] = None,
     html: Annotated[Path | None, typer.Option(help="Write a gallery, one HTML page.", show_default=False)] = None,
@@ -63,30 +66,20 @@ def query(
     json: options.Json = False,
 ) -> None:
     """Find the images whose codes differ in the fewest bits."""
-    from ganhash_cli.engine import choice, queries, results
-    from ganhash_cli.engine.bundle import Bundle
-    from ganhash_cli.engine.codes import open_codes
-    from ganhash_cli.engine.runtime import open_runtime
+    from ganhash_cli.engine.address import is_url
 
     views.require_suffixes(sheet, html)
-    with open_codes(codes) as stored:
-        bundle = Bundle.open(model)
-        queries.require_match(bundle, stored)
-        if check:
-            stored.verify()
-        if not len(stored):
-            raise NothingFound(f"{codes} holds no images", hint="encode a folder that has some")
-        collection = _collection(images, nul)
-        found = console.follow(
-            queries.hash_queries(open_runtime(bundle, numeric=stored.header.numeric), collection, bundle.side)
+    if is_url(index):
+        _require_plain(rerank=rerank, check=check)
+        found = _search_there(
+            index, name, options.pairs(option, "-I"), model, _collection(images, nul), k, max_distance
         )
-        complete = rerank or max_distance is not None
-        searched = console.follow(
-            choice.open_index(stored, index.value, workspace.cache(), queries=len(found.codes), k=k, complete=complete)
+    else:
+        chosen = _index_name(index)
+        found = _search_here(
+            codes, model, _collection(images, nul), k, max_distance, rerank=rerank, check=check, index=chosen
         )
-        started = time.perf_counter()
-        answers = results.answer(stored, found, k, max_distance, rerank=rerank, index=searched)
-        milliseconds = 1000 * (time.perf_counter() - started)
+    answers = found.answers
     # Before anything is printed: a reader that goes, as `| head` does, ends the printing.
     views.write(answers, sheet, html)
     if json:
@@ -97,17 +90,112 @@ def query(
     else:
         views.show(answers, preview)
         _print_table(answers)
-    console.note(f"{len(stored):,} images searched in {milliseconds:.1f} ms{_how(searched)}")
+    console.note(f"{answers[0].searched:,} images searched in {1000 * found.seconds:.1f} ms{found.remark}")
     _note_ties(answers)
     sources.warn_skipped(found.skipped)
     if not any(answer.hits for answer in answers):
         raise NothingFound(
-            f"no image within {max_distance} of {bundle.bits} bits", hint="allow more with --max-distance"
+            f"no image within {max_distance} of {found.bits} bits", hint="allow more with --max-distance"
         )
     if open:
         views.open_best(answers, sheet, html)
     if found.skipped:
         raise typer.Exit(3)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a search gave, and what is to be said of it."""
+
+    answers: "list[Answer]"
+    skipped: "tuple[Skipped, ...]"
+    bits: int
+    seconds: float
+    remark: str = ""
+
+
+def _search_here(
+    codes: Path,
+    model: Path,
+    images: "Collection",
+    k: int,
+    most: int | None,
+    *,
+    rerank: bool,
+    check: bool,
+    index: "IndexName",
+) -> _Found:
+    """Search a codes file."""
+    from ganhash_cli.engine import choice, results
+    from ganhash_cli.engine.codes import open_codes
+
+    with open_codes(codes) as stored:
+        hashed = _hashed(model, stored, images)
+        if check:
+            stored.verify()
+        if not len(stored):
+            raise NothingFound(f"{codes} holds no images", hint="encode a folder that has some")
+        complete = rerank or most is not None
+        searched = console.follow(
+            choice.open_index(stored, index, workspace.cache(), queries=len(hashed.codes), k=k, complete=complete)
+        )
+        started = time.perf_counter()
+        answers = results.answer(stored, hashed, k, most, rerank=rerank, index=searched)
+        seconds = time.perf_counter() - started
+        return _Found(answers, hashed.skipped, stored.header.bits, seconds, _how(searched))
+
+
+def _search_there(
+    url: str, name: str, given: dict[str, str], model: Path, images: "Collection", k: int, most: int | None
+) -> _Found:
+    """Search an index in another program, and measure what it misses where it is an approximate one."""
+    from ganhash_cli.engine import remote, remote_answers
+
+    with remote.opened(url, name, given) as there:
+        hashed = _hashed(model, there, images)
+        started = time.perf_counter()
+        answers = remote_answers.answer(there, hashed, k, most)
+        seconds, remark = time.perf_counter() - started, f" by {there.path}"
+        if not answers[0].searched:
+            raise NothingFound(f"{there.path} holds no images", hint="bring some there with `ganhash push`")
+        if most is None and not there.index.exact:
+            measured = remote_answers.recall(there, hashed, answers, k)
+            remark += (
+                f", approximately: recall {measured.share:.3f} of the nearest {k},"
+                f" against an exact search for {measured.queries} of {len(answers)}"
+            )
+        elif not there.index.ordered:
+            remark += "; which of equals it shows is its own choice"
+        return _Found(answers, hashed.skipped, there.require_header().bits, seconds, remark)
+
+
+def _hashed(model: Path, stored: "StoredCodes | Remote", images: "Collection") -> "Queries":
+    """Compute the codes of the queries by the model that made those they are compared with."""
+    from ganhash_cli.engine import queries
+    from ganhash_cli.engine.bundle import Bundle
+    from ganhash_cli.engine.runtime import open_runtime
+
+    bundle = Bundle.open(model)
+    header = queries.require_match(bundle, stored)
+    return console.follow(queries.hash_queries(open_runtime(bundle, numeric=header.numeric), images, bundle.side))
+
+
+def _index_name(index: str) -> "IndexName":
+    from ganhash_cli.engine.choice import IndexName
+
+    for known in get_args(IndexName):
+        if index == known:
+            name: IndexName = known
+            return name
+    raise UsageError(
+        f"--index {index!r} is not known", hint="there are auto, exact, ivf and URLs such as postgresql://host/database"
+    )
+
+
+def _require_plain(*, rerank: bool, check: bool) -> None:
+    """Refuse what only a codes file can do."""
+    for flag in (["--rerank"] if rerank else []) + (["--check"] if check else []):
+        raise UsageError(f"{flag} needs a codes file, and --index searches elsewhere", hint=f"leave out {flag}")
 
 
 def _collection(images: list[str], nul: bool) -> "Collection":
@@ -154,6 +242,7 @@ def _note_ties(answers: "list[Answer]") -> None:
     if len(answers) == 1 and cut:
         last = cut[0].hits[-1]
         place = "the last distance," if last.asymmetric is None else "the last place, at distance"
-        console.note(f"{place} {last.distance}/{last.bits}, is shared by {cut[0].ties:,} images")
+        count = f"{cut[0].ties:,} images" if cut[0].counted else "more images than are shown"
+        console.note(f"{place} {last.distance}/{last.bits}, is shared by {count}")
     elif cut:
         console.note(f"{len(cut):,} of {len(answers):,} queries end among images at the same distance")

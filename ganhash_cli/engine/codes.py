@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from ganhash_cli.engine import bits, codes_format, safe_hdf5
 from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
+from ganhash_cli.engine.shards import MOST as MOST_SHARDS
+from ganhash_cli.engine.shards import Shard
 from ganhash_cli.errors import CorruptError, InputError
 
 _MAX_FILE_BYTES = 64 << 30
 _CHUNK_BYTES = 256 << 10
+_CACHE_BYTES = 8 << 20  # for each column, HDF5's own default
 _BLOCK = 1 << 20  # rows, offsets or labels looked at in one go
 _PATHS = 4096  # paths read in one go
 _MAX_PATH_BYTES = (1 << 16) - 1
@@ -60,12 +63,16 @@ class StoredCodes:
 
     def column(self, name: str) -> NDArray[Any]:
         """Read a whole column, such as `size` or `confidence`, (N,)."""
-        return self._read(name, 0, len(self._file[name]))
+        return self.read(name, 0, len(self._file[name]))
+
+    def length(self, name: str) -> int:
+        """Return the number of elements of a column."""
+        return len(self._data[name])
 
     def path_of(self, row: int) -> bytes:
         """Return the path of a row, relative to the root."""
         start, end = self._path_offsets(row, row + 2).tolist()
-        return self._inside(self._read("path_bytes", start, end).tobytes())
+        return self._inside(self.read("path_bytes", start, end).tobytes())
 
     def paths(self) -> list[bytes]:
         """Return the paths of all rows."""
@@ -73,15 +80,23 @@ class StoredCodes:
 
     def labels_of(self, row: int) -> tuple[str, ...]:
         """Return the names of a row's labels."""
+        return self.labels_between(row, row + 1)[0]
+
+    def labels_between(self, start: int, end: int) -> list[tuple[str, ...]]:
+        """Return the names of the labels of the rows from `start` to before `end`."""
         if not self.labelled:
-            return ()
-        start, end = row, row + 1
+            return [()] * (end - start)
+        offsets = list(range(start, end + 1))
         if "label_offsets" in self._data:
-            start, end = self._read("label_offsets", row, row + 2).tolist()
-        numbers = [number for number in self._read("labels", start, end).tolist() if number != -1]
-        if not all(0 <= number < len(self.header.class_names) for number in numbers):
-            raise CorruptError(f"{self.path} is damaged: a label of row {row} is out of range", _AGAIN)
-        return tuple(self.header.class_names[number] for number in numbers)
+            offsets = self.read("label_offsets", start, end + 1).tolist()
+        numbers = self.read("labels", offsets[0], offsets[-1]).tolist()
+        names = self.header.class_names
+        if not all(-1 <= number < len(names) for number in numbers):
+            raise CorruptError(f"{self.path} is damaged: a label of row {start} or after it is out of range", _AGAIN)
+        return [
+            tuple(names[number] for number in numbers[a - offsets[0] : b - offsets[0]] if number != -1)
+            for a, b in pairwise(offsets)
+        ]
 
     def rows_of(self, label: str) -> NDArray[np.int64]:
         """Return the rows that have a label, rising, (n,); none where nothing has it."""
@@ -113,16 +128,26 @@ class StoredCodes:
             pass
         if self.labelled:
             for start in range(0, len(self._file["labels"]), _BLOCK):
-                block = self._read("labels", start, start + _BLOCK)
+                block = self.read("labels", start, start + _BLOCK)
                 if block.min() < -1 or block.max() >= len(self.header.class_names):
                     raise CorruptError(f"{self.path} is damaged: a label is out of range", _AGAIN)
 
+    def paths_of(self, start: int, end: int) -> list[bytes]:
+        """Return the paths of the rows from `start` to before `end`."""
+        offsets = self._path_offsets(start, end + 1)
+        inside = (offsets - offsets[0]).tolist()
+        flat = self.read("path_bytes", int(offsets[0]), int(offsets[-1]))
+        blob = flat.tobytes()
+        paths = [blob[a:b] for a, b in pairwise(inside)]
+        # Looked for in all of them at once first: path by path it takes longer than reading them.
+        if b".." in blob or b"\0" in blob or (np.diff(offsets) == 0).any() or (flat[inside[:-1]] == ord("/")).any():
+            for path in paths:
+                self._inside(path)
+        return paths
+
     def _each_path(self) -> Iterator[bytes]:
         for start in range(0, len(self), _PATHS):
-            offsets = self._path_offsets(start, min(start + _PATHS, len(self)) + 1)
-            blob = self._read("path_bytes", int(offsets[0]), int(offsets[-1])).tobytes()
-            inside = (offsets - offsets[0]).tolist()
-            yield from (self._inside(blob[a:b]) for a, b in pairwise(inside))
+            yield from self.paths_of(start, min(start + _PATHS, len(self)))
 
     def _path_offsets(self, start: int, end: int) -> NDArray[Any]:
         """Read some offsets and check these: to check all on opening takes seconds where there are 100 million."""
@@ -131,7 +156,8 @@ class StoredCodes:
             _require_rising("path_offsets", block, _MAX_PATH_BYTES)
         return block
 
-    def _read(self, name: str, start: int, end: int) -> NDArray[Any]:
+    def read(self, name: str, start: int, end: int) -> NDArray[Any]:
+        """Read the elements of a column from `start` to before `end`."""
         with _damage(self.path):
             return _slice(self._data[name], start, end)
 
@@ -162,12 +188,13 @@ class StoredCodes:
 
 
 @contextmanager
-def open_codes(path: Path) -> Iterator[StoredCodes]:
+def open_codes(path: Path, cache: int = _CACHE_BYTES) -> Iterator[StoredCodes]:
     """Open and check a codes file; it is held by its descriptor, so that replacing it meanwhile does no harm.
 
-    Raises `InputError` where there is none and `CorruptError` where it is damaged or unsafe.
+    Each column keeps at most `cache` bytes of what it has unpacked. Raises `InputError` where there is none and
+    `CorruptError` where it is damaged or unsafe.
     """
-    with _opened(path) as (stream, file):
+    with _opened(path, cache) as (stream, file):
         with _damage(path):
             stored = StoredCodes(path, stream, file)
         yield stored
@@ -193,6 +220,18 @@ def write_columns(path: Path, columns: Mapping[str, NDArray[Any]], facts: Mappin
     safe_hdf5.write(path, columns, facts, _layout)
 
 
+def create_column(file: h5py.File, name: str, shape: tuple[int, ...]) -> h5py.Dataset:
+    """Create a column of this shape, to be filled."""
+    return safe_hdf5.create(file, name, shape, np.dtype(COLUMNS[name].dtype), _layout)
+
+
+def _layout(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    if COLUMNS[name].mapped or not shape[0]:
+        return {}
+    chunk = (min(shape[0], _CHUNK_BYTES // np.dtype(COLUMNS[name].dtype).itemsize),)
+    return {"chunks": chunk, "shuffle": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+
+
 def verify(path: Path) -> None:
     """Read a whole codes file and compare it with its SHA-256 digests; `CorruptError` names what differs."""
     with open_codes(path) as stored:
@@ -200,7 +239,7 @@ def verify(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], h5py.File]]:
+def _opened(path: Path, cache: int = _CACHE_BYTES) -> Iterator[tuple[IO[bytes], h5py.File]]:
     if not path.exists():
         raise InputError(f"{path} does not exist", hint=f"make it with `ganhash encode folder/ -o {path}`")
     if not path.is_file():
@@ -213,25 +252,22 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], h5py.File]]:
         with _damage(path):
             if stream.seek(0, 2) > _MAX_FILE_BYTES:
                 raise CorruptError(f"it is larger than {_MAX_FILE_BYTES >> 30} GiB")
-            file = h5py.File(stream, "r", locking=False)
+            file = h5py.File(stream, "r", locking=False, rdcc_nbytes=cache)
         with file:
             yield stream, file
 
 
 def _check_schema(file: h5py.File, size: int) -> None:
     check(file, COLUMNS, size)
-    check_attributes(file, codes_format.attributes(file))
+    check_attributes(file, _attributes(file))
 
 
-def _layout(name: str, data: NDArray[Any]) -> dict[str, Any]:
-    if COLUMNS[name].mapped or not data.size:
-        return {}
-    chunk = (min(len(data), _CHUNK_BYTES // data.itemsize),)
-    return {"chunks": chunk, "shuffle": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+def _attributes(file: h5py.File) -> dict[str, type]:
+    return codes_format.attributes(file, sharded="shard" in file.attrs)
 
 
 def _read_header(file: h5py.File) -> Header:
-    facts = {name: file.attrs[name] for name in codes_format.attributes(file)}
+    facts = {name: file.attrs[name] for name in _attributes(file)}
     if (facts["format"], facts["schema"]) != (codes_format.FORMAT, codes_format.SCHEMA):
         raise CorruptError(f"it has the format {facts['format'].decode()} {facts['schema']}")
     if facts.pop("sha256") != codes_format.seal(facts):
@@ -243,6 +279,9 @@ def _read_header(file: h5py.File) -> Header:
         raise CorruptError(f"its codes were computed in {numeric!r}, which this ganhash does not know")
     if b"\0" in facts["root"]:
         raise CorruptError("its root is no path")
+    shard = Shard(int(facts["shard"]), int(facts["shards"])) if "shard" in facts else None
+    if shard and not 1 <= shard.number <= shard.count <= MOST_SHARDS:
+        raise CorruptError(f"it says it is shard {shard}, which cannot be")
     return Header(
         bits=int(facts["bits"]),
         fingerprint=facts["fingerprint"].decode(),
@@ -251,6 +290,7 @@ def _read_header(file: h5py.File) -> Header:
         trained_on=facts["trained_on"].decode(errors="surrogateescape"),
         class_names=tuple(names),
         numeric=cast(bits.Numeric, numeric),
+        shard=shard,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganhash_cli.engine.bits import Codes, Numeric
+from ganhash_cli.engine.shards import Shard
 
 FORMAT = b"ganhash-codes"
 SCHEMA = 2
@@ -46,7 +47,7 @@ COLUMNS = {
 class Header:
     """What all codes of a file have in common; paths are relative to `root`, `side` is in pixels.
 
-    `numeric` is the arithmetic they were computed in.
+    `numeric` is the arithmetic they were computed in; `shard` is None where the file is whole.
     """
 
     bits: int
@@ -56,6 +57,7 @@ class Header:
     trained_on: str
     class_names: tuple[str, ...] = ()
     numeric: Numeric = "float32"
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True)
@@ -73,29 +75,29 @@ class Rows:
     labels: Sequence[tuple[int, ...]] | None = None
 
 
-def attributes(columns: Iterable[str]) -> dict[str, type]:
+def attributes(columns: Iterable[str], *, sharded: bool = False) -> dict[str, type]:
     """Return the attributes of a file with these columns: each a text (`bytes`) or a number (`int`)."""
     return {
-        **dict.fromkeys(("schema", "bits", "side"), int),
+        **dict.fromkeys(("schema", "bits", "side", *(("shard", "shards") if sharded else ())), int),
         **dict.fromkeys(("format", "fingerprint", "numeric", "root", "trained_on", "sha256"), bytes),
         **{f"sha256_{name}": bytes for name in columns},
     }
 
 
 def pack(header: Header, rows: Rows) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Return the columns and the attributes of a file."""
+    """Return the columns of a file and its attributes."""
     packed = {"codes": rows.codes, **_pack_paths(rows.paths)}
     packed |= {"size": rows.size, "mtime_ns": rows.mtime_ns, "confidence": rows.confidence}
     if rows.labels is not None:
         packed |= _pack_labels(rows.labels)
-        packed["class_names"] = np.frombuffer(json.dumps(header.class_names).encode(), np.uint8)
+        packed["class_names"] = pack_class_names(header)
     columns = {name: data.astype(COLUMNS[name].dtype, copy=False) for name, data in packed.items()}
-    return columns, describe(header, columns)
+    return columns, facts(header, {name: digest(data) for name, data in columns.items()})
 
 
-def describe(header: Header, columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Return the attributes of a file with these columns, the digests among them."""
-    facts: dict[str, Any] = {
+def facts(header: Header, digests: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the attributes of a file whose columns have these digests."""
+    unsealed: dict[str, Any] = {
         "format": FORMAT,
         "schema": SCHEMA,
         "bits": header.bits,
@@ -104,9 +106,15 @@ def describe(header: Header, columns: Mapping[str, NDArray[Any]]) -> dict[str, A
         "numeric": header.numeric.encode(),
         "root": header.root,
         "trained_on": header.trained_on.encode(errors="surrogateescape"),
-        **{f"sha256_{name}": digest(data) for name, data in columns.items()},
+        **({"shard": header.shard.number, "shards": header.shard.count} if header.shard else {}),
+        **{f"sha256_{name}": value for name, value in digests.items()},
     }
-    return {**facts, "sha256": seal(facts)}
+    return {**unsealed, "sha256": seal(unsealed)}
+
+
+def pack_class_names(header: Header) -> NDArray[np.uint8]:
+    """Return the column `class_names`."""
+    return np.frombuffer(json.dumps(header.class_names).encode(), np.uint8)
 
 
 def digest(data: NDArray[Any]) -> bytes:
@@ -138,6 +146,17 @@ def path_record(path: bytes, key: str = "path") -> dict[str, str]:
         return {key: path.decode()}
     except UnicodeDecodeError:
         return {key: path.decode(errors="replace"), f"{key}_b64": base64.b64encode(path).decode()}
+
+
+def path_of_record(record: Mapping[str, str], key: str = "path") -> bytes:
+    r"""Return the exact bytes of a path from JSON.
+
+    >>> path_of_record(path_record(b"\xff"))
+    b'\xff'
+    """
+    if f"{key}_b64" in record:
+        return base64.b64decode(record[f"{key}_b64"])
+    return record[key].encode()
 
 
 def _pack_paths(paths: Sequence[bytes]) -> dict[str, NDArray[Any]]:

@@ -84,12 +84,16 @@ def encode(
 
     Codes of unchanged files are kept from `out` and from a stopped run. The runtime called `runtime_name` computes the
     others in the arithmetic `numeric`; `runtime` stands in its place. Raises `UsageError` where `out` holds another
-    root, `MismatchError` where it holds codes of another model or arithmetic, `InputError` where no image is usable.
+    root or shard, `MismatchError` where it holds codes of another model or arithmetic, `InputError` where no image is
+    usable; a shard may hold none.
     """
     started = time.monotonic()
     refused = [images.refuse(bad.path, bad.reason, strict=strict) for bad in collection.skipped]
     class_names = collection.class_names if collection.labelled else ()
-    header = Header(bundle.bits, bundle.fingerprint, collection.root, bundle.side, bundle.source, class_names, numeric)
+    header = Header(
+        *(bundle.bits, bundle.fingerprint, collection.root, bundle.side, bundle.source),
+        *(class_names, numeric, collection.shard),
+    )
     with files.lock(out):
         draft, segments = Draft(header, collection), Segments(out)
         before = [] if overwrite or not out.exists() else _adopt_output(out, draft)
@@ -103,7 +107,7 @@ def encode(
                 some = [collection.file(draft.entries[row]) for row in missing[:PROBE]]
                 differing = _differing(opened, bundle, some)
             refused += yield from _encode_rows(missing, opened, collection, draft, segments, strict)
-        if not draft.done.any():
+        if not draft.done.any() and collection.shard is None:  # a shard of few images may hold none
             raise images.nothing_usable(collection, refused)
         rows = draft.rows(np.flatnonzero(draft.done).tolist(), labelled=collection.labelled)
         codes.write(out, header, rows)
@@ -165,6 +169,13 @@ def _adopt_output(out: Path, draft: Draft) -> list[bytes]:
         if stored.header.root != draft.header.root:
             raise UsageError(
                 f"{out} holds the codes of {os.fsdecode(stored.header.root)}, not of {os.fsdecode(draft.header.root)}",
+                hint="write to another file with -o, or replace this one with --overwrite",
+            )
+        if stored.header.shard != draft.header.shard:
+            wanted = f"shard {draft.header.shard}" if draft.header.shard else "all images"
+            found = f"shard {stored.header.shard}" if stored.header.shard else "all images"
+            raise UsageError(
+                f"{out} holds the codes of {found}, not of {wanted}",
                 hint="write to another file with -o, or replace this one with --overwrite",
             )
         if not same_making(stored.header, draft.header):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ganhash_cli.engine import decoding
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.shards import Shard
 from ganhash_cli.errors import InputError, UsageError
 
 SUFFIXES = frozenset(
@@ -55,12 +56,16 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Collection:
-    """The images of one source in the byte order of their paths; `labels` index `class_names`."""
+    """The images of one source in the byte order of their paths; `labels` index `class_names`.
+
+    With a `shard` they are those of that part, but `class_names` are those of all.
+    """
 
     root: bytes
     entries: tuple[Entry, ...]
     class_names: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    shard: Shard | None = None
 
     @property
     def labelled(self) -> bool:
@@ -163,6 +168,15 @@ def training_part(collection: Collection) -> Collection:
     """Return the images that training may see: all but those whose CSV row names another split."""
     entries = tuple(entry for entry in collection.entries if entry.split in TRAINING_SPLITS)
     return replace(collection, entries=entries)
+
+
+def shard_of(collection: Collection, shard: Shard) -> Collection:
+    """Return the images of one shard, which may be none; `InputError` where the whole has none."""
+    if not collection.entries:
+        raise nothing_usable(collection, collection.skipped)
+    entries = tuple(entry for entry in collection.entries if shard.holds(entry.path))
+    skipped = tuple(each for each in collection.skipped if shard.holds(each.path))
+    return replace(collection, entries=entries, skipped=skipped, shard=shard)
 
 
 def content_digest(collection: Collection) -> str:

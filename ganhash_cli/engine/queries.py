@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from ganhash_cli.engine import bits, decoding, images
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
+from ganhash_cli.engine.codes_format import Header
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.encoder import BATCH, Hasher
 from ganhash_cli.engine.images import Collection, Entry, Skipped
 from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.remote import Remote
 from ganhash_cli.errors import InputError, MismatchError
 
 _NAMED = 3  # files that cannot be read, where none can
@@ -38,14 +40,16 @@ class Queries:
     digests: tuple[str, ...]
 
 
-def require_match(bundle: Bundle, stored: StoredCodes) -> None:
-    """Raise `MismatchError` where codes come from another model: distances to them would mean nothing."""
-    made_by = stored.header.fingerprint
+def require_match(bundle: Bundle, stored: StoredCodes | Remote) -> Header:
+    """Return the header of codes; `MismatchError` where another model made them: distances would mean nothing."""
+    header = stored.require_header() if isinstance(stored, Remote) else stored.header
+    made_by = header.fingerprint
     if made_by != bundle.fingerprint:
         raise MismatchError(
             f"{stored.path} was made by the model {made_by[:12]}, but {bundle.folder} is {bundle.fingerprint[:12]}",
             hint="encode again with this model and --overwrite, or name the other model with --model",
         )
+    return header
 
 
 def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Queries]:

@@ -20,7 +20,7 @@ CANDIDATES = 10  # times k
 
 @dataclass(frozen=True)
 class Hit:
-    """One neighbour: `distance` of `bits`; `path` can be opened from here, `id` is its row.
+    """One neighbour: `distance` of `bits`; `path` can be opened from here, `id` is its row, or its number in an index.
 
     `asymmetric` is the distance that it was ranked by, None where that is `distance` itself.
     """
@@ -44,6 +44,7 @@ class Answer:
     """The neighbours of one query; `ties` counts all images as near as the last one shown, also those not shown.
 
     `recall` is that of the index that found them, None where the search was exact.
+    Where ties were not `counted`, it only tells whether there are more than those shown.
     """
 
     query: bytes
@@ -52,6 +53,7 @@ class Answer:
     searched: int
     ties: int
     recall: float | None = None
+    counted: bool = True
 
     @property
     def cut(self) -> bool:

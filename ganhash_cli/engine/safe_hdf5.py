@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from io import RawIOBase
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,26 +48,50 @@ def check(file: h5py.File, columns: Mapping[str, Column], size: int) -> None:
         raise CorruptError(f"its parts add up to {stored} bytes, but it has {size}")
 
 
+Layout = Callable[[str, tuple[int, ...]], dict[str, Any]]
+
+
 def write(
     path: Path,
     columns: Mapping[str, NDArray[Any]],
     attributes: Mapping[str, bytes | int],
-    layout: Callable[[str, NDArray[Any]], dict[str, Any]] = lambda name, data: {},
+    layout: Layout = lambda name, shape: {},
 ) -> None:
     """Write a file atomically, each column as `layout` says; equal content gives equal bytes.
 
     HDF5 builds it in memory: on a full disk it would crash, or leave rows of zeros that look sound.
     """
-    aligned = {"alignment_threshold": 1, "alignment_interval": 4096}
-    with h5py.File(path.name, "w", driver="core", backing_store=False, **aligned) as file:
+    with new_file(path.name, driver="core", backing_store=False) as file:
         for name, data in columns.items():
-            file.create_dataset(name, data=data, track_times=False, **layout(name, data))
-        for name, value in attributes.items():
-            file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
+            create(file, name, data.shape, data.dtype, layout, data)
+        set_attributes(file, attributes)
         file.flush()
         image = file.id.get_file_image()
     with files.atomic_write(path) as stream:
         stream.write(image)
+
+
+def new_file(name: str | IO[bytes] | RawIOBase, **options: Any) -> h5py.File:
+    """Open a new HDF5 file, in which every dataset begins at a page."""
+    return h5py.File(name, "w", alignment_threshold=1, alignment_interval=4096, **options)
+
+
+def create(
+    file: h5py.File,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    layout: Layout,
+    data: NDArray[Any] | None = None,
+) -> h5py.Dataset:
+    """Create a dataset with its `data` or to be filled."""
+    return file.create_dataset(name, shape, dtype, data, track_times=False, **layout(name, shape))
+
+
+def set_attributes(file: h5py.File, attributes: Mapping[str, bytes | int]) -> None:
+    """Write the attributes: texts at their fixed length, numbers."""
+    for name, value in attributes.items():
+        file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value
 
 
 def mapped(stream: IO[bytes], dataset: Any) -> NDArray[Any]:

@@ -17,8 +17,15 @@ from ganhash_cli.errors import GanhashError, InputError, PluginError, UsageError
 from ganhash_cli.plugin.contracts import CONTRACT_VERSION
 from ganhash_cli.plugin.options import Value, parse_options
 
-Kind = Literal["generator", "backbone"]
-KINDS: tuple[Kind, ...] = ("generator", "backbone")
+Kind = Literal["generator", "backbone", "index"]
+GROUPS: dict[Kind, str] = {
+    "generator": "ganhash.generators",
+    "backbone": "ganhash.backbones",
+    "index": "ganhash.indexes",
+}
+KINDS: tuple[Kind, ...] = tuple(GROUPS)
+FLAGS: dict[Kind, str] = {"generator": "-G", "backbone": "-B", "index": "-I"}
+"""What stands before an option of each kind on the command line."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def plugins(kind: Kind) -> list[Plugin]:
     allowed = os.environ.get("GANHASH_PLUGINS")
     chosen = None if allowed is None else {"ganhash", *(_normal(name) for name in allowed.split(","))}
     found = []
-    for entry in entry_points(group=f"ganhash.{kind}s"):
+    for entry in entry_points(group=GROUPS[kind]):
         package, version = _owner(entry)
         if chosen is None or _normal(package) in chosen:
             found.append(Plugin(kind, entry.name, package, version, entry))
@@ -131,9 +138,9 @@ def build(identity: Identity, *facts: Any, **overrides: Value) -> Any:
 
     What its constructor raises tells whose fault it is: `ValueError` and `TypeError` an option's
     (`UsageError`), `OSError` a file's or the network's (`InputError`, its second argument is the hint), any
-    other the plugin's (`PluginError`, as where it is missing).
+    other the plugin's (`PluginError`, as where it or a library of its is missing).
     """
-    kind: Kind = "generator" if identity.kind == "generator" else "backbone"
+    kind: Kind = next((kind for kind in KINDS if kind == identity.kind), "backbone")
     if all(plugin.name != identity.name for plugin in plugins(kind)):
         raise PluginError(
             f"{kind} {identity.name!r} is not installed",
@@ -144,12 +151,16 @@ def build(identity: Identity, *facts: Any, **overrides: Value) -> Any:
         with redirect_stdout(sys.stderr):
             return factory(*facts, **{**identity.options, **overrides})
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{kind} {identity.name!r}: {error}") from error
+        message, hint = message_and_hint(error)
+        raise UsageError(f"{kind} {identity.name!r}: {message}", hint) from error
     except (GanhashError, MemoryError):
         raise
     except OSError as error:
-        message, hint = _message_and_hint(error)
+        message, hint = message_and_hint(error)
         raise InputError(f"{kind} {identity.name!r}: {message}", hint) from error
+    except ImportError as error:
+        message, hint = message_and_hint(error)
+        raise PluginError(f"{kind} {identity.name!r}: {message}", hint) from error
     except Exception as error:
         raise PluginError(
             f"{kind} {identity.name!r} of package {identity.package} failed: {type(error).__name__}: {error}"
@@ -161,7 +172,7 @@ def _normal(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package.strip()).lower()
 
 
-def _message_and_hint(error: OSError) -> tuple[str, str]:
+def message_and_hint(error: Exception) -> tuple[str, str]:
     """Read `OSError(message, hint)`, which is how a plugin says both without importing anything of ours."""
     match error.args:
         case (str(message), str(hint), *_):

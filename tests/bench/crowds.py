@@ -57,7 +57,9 @@ def write(path: Path, made: packing.Codes, bits: int) -> None:
         "confidence": random.integers(0, 256, count, dtype=np.uint8),
     }
     header = Header(bits, "0" * 64, b"/nowhere", 64, "nothing")
-    codes.write_columns(path, columns, codes_format.describe(header, columns))
+    codes.write_columns(
+        path, columns, codes_format.facts(header, {name: codes_format.digest(data) for name, data in columns.items()})
+    )
 
 
 def _names(count: int) -> NDArray[np.uint8]:

@@ -1,10 +1,12 @@
-"""The conformance kit: named checks that a backbone or a generator keeps its contract.
+"""The conformance kit: named checks that a backbone, a generator or an index keeps its contract.
 
 In a test file of the plugin's own package:
 
     @pytest.mark.parametrize("check", conformance.checks("backbone"), ids=str)
     def test_my_backbone_keeps_the_contract(check):
         check(MyBackbone)
+
+An index is checked at a URL, where collections are made and dropped: `check(MyIndex, url="mine://host")`.
 
 From Python `check("backbone", MyBackbone)` runs them all and returns a report; from the command line
 `ganhash plugins check backbone NAME` does.
@@ -19,7 +21,8 @@ from typing import Any
 from ganhash_cli.engine.progress import Progress, Work, finish
 from ganhash_cli.errors import UsageError
 from ganhash_cli.plugin import registry
-from ganhash_cli.plugin.conformance import backbone, conduct, generator, surroundings, training
+from ganhash_cli.plugin.conformance import backbone, conduct, generator, index, surroundings, training
+from ganhash_cli.plugin.conformance.collection import IndexSubject
 from ganhash_cli.plugin.conformance.outcome import Failed, NotApplicable, Outcome, Report
 from ganhash_cli.plugin.conformance.subject import BackboneSubject, GeneratorSubject, Subject
 from ganhash_cli.plugin.registry import Kind
@@ -40,7 +43,7 @@ _SHARED: tuple[Callable[..., None], ...] = (
     conduct.leaves_random_states_alone,
     conduct.prints_nothing,
 )
-_CHECKS: dict[Kind, tuple[type[Subject], tuple[Callable[..., None], ...]]] = {
+_CHECKS: dict[Kind, tuple[type[Subject] | type[IndexSubject], tuple[Callable[..., None], ...]]] = {
     "backbone": (
         BackboneSubject,
         (
@@ -77,6 +80,34 @@ _CHECKS: dict[Kind, tuple[type[Subject], tuple[Callable[..., None], ...]]] = {
             training.training_loss_is_a_finite_scalar,
         ),
     ),
+    "index": (
+        IndexSubject,
+        (
+            index.can_be_opened,
+            conduct.options_are_explicit,
+            conduct.option_defaults_have_their_types,
+            conduct.option_defaults_are_json,
+            index.tells_its_schemes,
+            index.what_was_not_created_is_not_there,
+            index.facts_come_back,
+            index.create_replaces_nothing,
+            index.images_are_counted,
+            index.adding_again_replaces,
+            index.digests_come_back,
+            index.names_come_back,
+            index.large_ids_are_kept,
+            index.distances_are_hammings,
+            index.search_finds_the_nearest,
+            index.ties_go_by_path,
+            index.within_finds_all,
+            index.any_length_of_code_is_taken,
+            index.nothing_is_no_trouble,
+            index.a_finished_index_takes_more,
+            index.collections_are_apart,
+            index.an_exact_search_is_exact,
+            index.prints_nothing,
+        ),
+    ),
 }
 
 
@@ -84,7 +115,7 @@ _CHECKS: dict[Kind, tuple[type[Subject], tuple[Callable[..., None], ...]]] = {
 class Check:
     """One promise of the contract, called with a factory and the values of its options; it raises where it fails."""
 
-    subject: type[Subject]
+    subject: type[Subject] | type[IndexSubject]
     promise: Callable[..., None]
 
     def __call__(self, factory: Callable[..., Any], /, **options: Any) -> None:

@@ -1,0 +1,51 @@
+"""`ganhash merge`: the parts of several machines → one codes.h5; loads no torch."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ganhash_cli import console, workspace
+from ganhash_cli.commands import options
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.merger import MergeReport
+
+
+def merge(
+    parts: Annotated[
+        list[Path], typer.Argument(help="What `ganhash encode --shard` wrote, all of it.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Codes file to write.")] = workspace.CODES,
+    overwrite: options.Overwrite = False,
+    json: options.Json = False,
+) -> None:
+    """Put the parts of a sharded encode together into one codes file."""
+    from ganhash_cli.engine import encoder, merger
+
+    report = console.follow(merger.merge(parts, output, overwrite=overwrite))
+    if json:
+        console.emit(_record(report))
+        return
+    name = console.safe(os.fspath(report.out))
+    console.say(f"{name}: {report.images:,} images, {report.bits} bits, of {report.parts:,} parts")
+    rate = (report.read + report.written) / 1e6 / report.seconds
+    console.say(f"{report.written / 1e6:,.1f} MB in {report.seconds:.1f} s, {rate:,.0f} MB/s read and written")
+    if report.skipped:
+        listed = encoder.skipped_list(report.out)
+        console.note(f"{report.skipped:,} images gave no code, listed in {console.safe(os.fspath(listed))}")
+    console.note(f"next: {options.following('query', 'IMAGE', ('--codes', output, workspace.CODES))}")
+
+
+def _record(report: "MergeReport") -> dict[str, object]:
+    return {
+        "output": os.fspath(report.out),
+        "parts": report.parts,
+        "images": report.images,
+        "bits": report.bits,
+        "skipped": report.skipped,
+        "bytes_read": report.read,
+        "bytes_written": report.written,
+        "seconds": round(report.seconds, 3),
+    }

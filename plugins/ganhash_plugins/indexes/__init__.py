@@ -1,0 +1,1 @@
+"""Indexes in other programs, one a file."""

@@ -1,0 +1,289 @@
+"""PostgreSQL with pgvector: codes as `bit(n)`, one table a collection, searched by its Hamming operator `<~>`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Neighbour = tuple[int, int, bytes, tuple[str, ...]]
+Method = Literal["auto", "exact", "ivfflat", "hnsw"]
+
+_LONGEST_NAME = 48  # bytes; PostgreSQL cuts names at 63, and indexes are named after the table
+_MOST_CANDIDATES = 1000  # that hnsw.ef_search can be
+_LEAST_VERSION = (0, 7)  # of pgvector, since which it knows `<~>`
+_CONNECT_SECONDS = 10
+
+
+class PgVector:
+    """A table of PostgreSQL with the extension pgvector, at a URL as libpq takes it.
+
+    `method` is how it is searched: `exact`, by an `ivfflat` or an `hnsw` index, which a push then builds, or `auto`, by
+    whichever index there is. `lists` of IVFFlat, 0 for what pgvector advises, are built and `probes` searched; of HNSW
+    `m` and `ef_construction` are for building and `ef_search` is for searching.
+    """
+
+    schemes = ("postgresql", "postgres")
+    ordered = True
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        method: str = "auto",
+        lists: int = 0,
+        probes: int = 16,
+        m: int = 16,
+        ef_construction: int = 64,
+        ef_search: int = 100,
+    ) -> None:
+        if method not in get_args(Method):
+            raise ValueError(f"there is no method {method!r}", f"it is one of {', '.join(get_args(Method))}")
+        for option, value, least, most in (
+            *(("lists", lists, 0, 32768), ("probes", probes, 1, 32768), ("m", m, 2, 100)),
+            *(("ef_construction", ef_construction, 4, 1000), ("ef_search", ef_search, 1, _MOST_CANDIDATES)),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"{option}={value} is not between {least} and {most}")
+        if not 0 < len(name.encode()) <= _LONGEST_NAME or "\0" in name:
+            raise ValueError(f"a table cannot be called {name!r}", f"use 1 to {_LONGEST_NAME} bytes")
+        try:
+            import psycopg
+        except ImportError as error:
+            raise ImportError("the package psycopg is not installed", "pip install 'ganhash[pgvector]'") from error
+        from psycopg import sql
+
+        self._driver = psycopg
+        self._method, self._probes, self._ef_search = method, probes, ef_search
+        self._building = {"ivfflat": {"lists": lists}, "hnsw": {"m": m, "ef_construction": ef_construction}}
+        self._name = name
+        self._table = sql.Identifier(name)
+        with self._faults():
+            self._connection = psycopg.connect(url, autocommit=True, **_defaults(psycopg, url))
+
+    @property
+    def exact(self) -> bool:
+        """Whether no index is used."""
+        return self._method == "exact" or self._built() is None
+
+    def facts(self) -> dict[str, str] | None:
+        """Return the facts, which are the table's comment."""
+        with self._faults():
+            quoted = self._table.as_string(self._connection)
+            row = self._one("SELECT obj_description(to_regclass(%s), 'pg_class'), to_regclass(%s)", quoted, quoted)
+        if row[1] is None:
+            return None
+        try:
+            facts = json.loads(row[0] or "")
+        except ValueError:
+            facts = None
+        if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):
+            raise ValueError(f"there is a table {self._name!r} that was not made by ganhash", "use another --name")
+        return facts
+
+    def create(self, bits: int, facts: Mapping[str, str]) -> None:
+        """Create the table, and the extension where the database lacks it."""
+        if self.facts() is not None:
+            raise ValueError(f"there is a table {self._name!r} already")
+        with self._faults(), self._connection.transaction():
+            self._require_extension()
+            self._run(
+                "CREATE TABLE {table} (id bigint PRIMARY KEY, code bit({bits}) NOT NULL, path bytea NOT NULL,"
+                " labels text[] NOT NULL, digest text NOT NULL)",
+                bits=bits,
+            )
+            self._run("COMMENT ON TABLE {table} IS {facts}", facts=json.dumps(dict(facts)))
+
+    def add(
+        self,
+        ids: Sequence[int],
+        codes: NDArray[np.uint8],
+        paths: Sequence[bytes],
+        labels: Sequence[tuple[str, ...]],
+        digests: Sequence[str],
+    ) -> None:
+        """Copy the rows into a table of their own, and from there, those that are there already over the old ones."""
+        with self._faults():
+            texts = _texts(codes, self._bits())
+            with self._connection.transaction(), self._connection.cursor() as cursor:
+                self._run("CREATE TEMPORARY TABLE ganhash_incoming (LIKE {table}) ON COMMIT DROP")
+                with cursor.copy("COPY ganhash_incoming FROM STDIN") as copy:
+                    for row in zip(ids, texts, paths, map(list, labels), digests, strict=True):
+                        copy.write_row(row)
+                self._run(
+                    "INSERT INTO {table} SELECT * FROM ganhash_incoming ON CONFLICT (id) DO UPDATE SET"
+                    " code = excluded.code, path = excluded.path, labels = excluded.labels, digest = excluded.digest"
+                )
+
+    def finish(self) -> None:
+        """Build the index that `method` asks for, where there is none yet."""
+        with self._faults():
+            wanted = self._method
+            if wanted in self._building and self._built() != wanted:
+                settings = dict(self._building[wanted])
+                if not settings.get("lists", 1):
+                    settings["lists"] = _advised_lists(self.count())
+                chosen = ", ".join(f"{option} = {value:d}" for option, value in settings.items())
+                with self._connection.transaction():
+                    for other in self._building:
+                        self._run("DROP INDEX IF EXISTS {index}", index=self._index(other))
+                    self._run(
+                        f"CREATE INDEX {{index}} ON {{table}} USING {wanted} (code bit_hamming_ops) WITH ({chosen})",
+                        index=self._index(wanted),
+                    )
+            self._run("ANALYZE {table}")
+
+    def digests(self, ids: Sequence[int]) -> list[str | None]:
+        """Look the ids up."""
+        with self._faults():
+            known = dict(self._all("SELECT id, digest FROM {table} WHERE id = ANY(%s)", list(ids)))
+        return [known.get(number) for number in ids]
+
+    def search(self, code: NDArray[np.uint8], k: int, *, exact: bool = False) -> list[Neighbour]:
+        """Return the k nearest by (distance, path); of an approximate search, those that it came upon."""
+        if exact or self.exact or k > _MOST_CANDIDATES:
+            return self._scan(code, k)
+        with self._faults(), self._connection.transaction():
+            self._run(f"SET LOCAL hnsw.ef_search = {min(max(self._ef_search, k), _MOST_CANDIDATES):d}")
+            self._run(f"SET LOCAL ivfflat.probes = {self._probes:d}")
+            rows = self._all(
+                "SELECT * FROM (SELECT code <~> %s::bit({bits}) AS distance, id, path, labels FROM {table}"
+                " ORDER BY distance LIMIT %s) AS found ORDER BY distance, path",
+                *(self._text(code), k),
+            )
+        return [_neighbour(row) for row in rows]
+
+    def within(self, code: NDArray[np.uint8], most: int, k: int) -> list[Neighbour]:
+        """Scan the table: an index would miss some."""
+        return self._scan(code, k, most)
+
+    def count(self) -> int:
+        """Count the rows."""
+        with self._faults():
+            return int(self._one("SELECT count(*) FROM {table}")[0])
+
+    def drop(self) -> None:
+        """Drop the table, if it is one of ours."""
+        if self.facts() is not None:
+            with self._faults():
+                self._run("DROP TABLE {table}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _scan(self, code: NDArray[np.uint8], k: int, most: int | None = None) -> list[Neighbour]:
+        """Return the k nearest of all rows by (distance, path)."""
+        text = self._text(code)
+        query = "SELECT code <~> %s::bit({bits}) AS distance, id, path, labels FROM {table}"
+        values: list[Any] = [text]
+        if most is not None:
+            query += " WHERE code <~> %s::bit({bits}) <= %s"
+            values += [text, most]
+        with self._faults(), self._connection.transaction():
+            self._run("SET LOCAL enable_indexscan = off")
+            rows = self._all(query + " ORDER BY distance, path LIMIT %s", *values, k)
+        return [_neighbour(row) for row in rows]
+
+    def _require_extension(self) -> None:
+        row = self._connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
+        if row is None:
+            self._connection.execute("CREATE EXTENSION vector")
+        elif tuple(map(int, row[0].split(".")[:2])) < _LEAST_VERSION:
+            raise OSError(f"its pgvector is {row[0]}, which has no Hamming distance", "update pgvector to 0.7 or later")
+
+    def _built(self) -> str | None:
+        """Return the method of the index that the table has."""
+        names = {self._index(method): method for method in self._building}
+        with self._faults():
+            query = (
+                "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
+                " WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND c.relname = ANY(%s)"
+            )
+            rows = self._all(query, self._table.as_string(self._connection), list(names))
+        return names[rows[0][0]] if rows else None
+
+    def _index(self, method: str) -> str:
+        return f"{self._name}_{method}"
+
+    def _bits(self) -> int:
+        """Return the length of the codes, which is that of the column."""
+        row = self._one(
+            "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'code'",
+            self._table.as_string(self._connection),
+        )
+        return int(row[0])
+
+    def _text(self, code: NDArray[np.uint8]) -> str:
+        with self._faults():
+            return _texts(code[None], self._bits())[0]
+
+    def _run(self, query: str, *values: Any, **parts: Any) -> Any:
+        """Run a query; names in braces become identifiers, numbers and texts as SQL writes them."""
+        from psycopg import sql
+
+        named: dict[str, sql.Composable] = {"table": self._table}
+        if "{bits}" in query and "bits" not in parts:
+            parts["bits"] = self._bits()
+        named |= {k: sql.Identifier(v) if k == "index" else sql.Literal(v) for k, v in parts.items()}
+        return self._connection.execute(sql.SQL(query).format(**named), values or None)
+
+    def _all(self, query: str, *values: Any) -> list[Any]:
+        rows: list[Any] = self._run(query, *values).fetchall()
+        return rows
+
+    def _one(self, query: str, *values: Any) -> Any:
+        return self._run(query, *values).fetchone()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Say in plain words what PostgreSQL refuses."""
+        errors = self._driver.errors
+        try:
+            yield
+        except errors.UndefinedTable as error:
+            raise OSError(f"the table {self._name!r} is gone", "push the codes again") from error
+        except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
+            hint = "install pgvector, https://github.com/pgvector/pgvector, where the server runs"
+            raise OSError(_first_line(error), hint) from error
+        except errors.InsufficientPrivilege as error:
+            hint = "let an administrator run CREATE EXTENSION vector, or grant you CREATE on the schema"
+            raise OSError(_first_line(error), hint) from error
+        except errors.ProgrammingError as error:
+            raise ValueError(_first_line(error)) from error
+        except errors.OperationalError as error:
+            raise OSError(_first_line(error), "see that the server runs, and PGPASSWORD or ~/.pgpass") from error
+        except errors.Error as error:
+            raise OSError(_first_line(error)) from error
+
+
+def _defaults(driver: Any, url: str) -> dict[str, Any]:
+    """Return what is set where the URL does not say otherwise."""
+    wanted = {"connect_timeout": _CONNECT_SECONDS, "application_name": "ganhash"}
+    given = driver.conninfo.conninfo_to_dict(url)
+    return {option: value for option, value in wanted.items() if option not in given}
+
+
+def _texts(codes: NDArray[np.uint8], bits: int) -> list[str]:
+    """Return (N, ceil(bits / 8)) codes as PostgreSQL writes bits, zeros and ones from the first on."""
+    signs = np.unpackbits(codes, axis=1, count=bits) + np.uint8(ord("0"))
+    return [row.tobytes().decode() for row in signs]
+
+
+def _neighbour(row: tuple[float, int, bytes, list[str]]) -> Neighbour:
+    distance, number, path, labels = row
+    return int(distance), number, bytes(path), tuple(labels)
+
+
+def _advised_lists(rows: int) -> int:
+    """Return how many lists pgvector's README advises: rows / 1000 up to a million, then the square root."""
+    return max(1, rows // 1000 if rows <= 1_000_000 else int(rows**0.5))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

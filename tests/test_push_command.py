@@ -200,7 +200,7 @@ def test_an_index_that_orders_no_equals_says_so(capsys: Printed, monkeypatch: py
         (["push", "missing.h5", "--to", URL], 4, "missing.h5 does not exist"),
         (["push", "--to", URL, "-I", "limt=3"], 2, "did you mean 'limit'"),
         (["push", "--to", URL, "-I", "limit"], 2, "-I limit: expected NAME=VALUE"),
-        (["query", "img.png", "--index", "here"], 2, "--index here: expected a URL"),
+        (["query", "img.png", "--index", "here"], 2, "--index 'here' is not known"),
         (["query", "img.png", "--index", URL, "--rerank"], 2, "--rerank needs a codes file"),
         (["query", "img.png", "--index", URL, "--check"], 2, "--check needs a codes file"),
         (["query", "missing.png", "--index", URL], 4, "missing.png"),

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -54,6 +55,22 @@ def test_json_is_one_object(capsys: Printed) -> None:
     _, out, _ = run(capsys, "encode", "folder", "--json")
     record = json.loads(out)
     assert (record["images"], record["encoded"], record["output"]) == (36, 36, "codes.h5")
+
+
+def test_json_says_where_the_time_went(capsys: Printed) -> None:
+    record = json.loads(run(capsys, "encode", "folder", "--json")[1])
+    stages = (record["decoding_seconds"], record["network_seconds"])
+    assert record["threads"] >= 1
+    assert all(0 <= seconds <= record["threads"] * record["seconds"] for seconds in stages)
+    assert sum(stages) > 0
+
+
+def test_verbose_names_the_limit(capsys: Printed) -> None:
+    _, _, error = run(capsys, "encode", "folder", "-v")
+    found = re.search(r"threads: decoding (\d+)%, the network (\d+)%, the rest (\d+)% of their time", error)
+    assert found
+    assert 98 <= sum(map(int, found.groups())) <= 102
+    assert "limit is" not in run(capsys, "encode", "folder", "--overwrite")[2]
 
 
 def test_a_second_run_keeps_everything(capsys: Printed) -> None:

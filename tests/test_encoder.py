@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -313,19 +312,14 @@ def change_while_read(monkeypatch: pytest.MonkeyPatch, file: Path, times: int) -
         if path == os.fsencode(file) and left:
             paint(file, (10 * left.pop(), 0, 200), seed=7, side=33 + len(left))
 
-    square, squares = decoding.square, decoding.squares
+    square = decoding.square
 
     def one(path: bytes, side: int) -> NDArray[np.uint8]:
         result = square(path, side)
         repaint(path)
         return result
 
-    def many(paths: Iterator[bytes], side: int) -> Iterator[NDArray[np.uint8] | decoding.Undecodable]:
-        for path in paths:
-            yield from squares([path], side)
-
     monkeypatch.setattr(decoding, "square", one)
-    monkeypatch.setattr(decoding, "squares", many)
 
 
 def test_a_file_that_changes_once_gets_new_size_and_new_code(

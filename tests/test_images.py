@@ -3,6 +3,8 @@
 import hashlib
 import os
 import struct
+import threading
+import time
 import zlib
 from collections.abc import Sequence
 from io import BytesIO
@@ -13,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from ganhash_cli.engine import decoding, fakes, images, pool
+from ganhash_cli.engine import decoding, fakes, images, parallel, pool
 from ganhash_cli.engine.decoding import Undecodable, decode, square
+from ganhash_cli.engine.parallel import Budget
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.errors import InputError, UsageError
 
@@ -160,6 +163,43 @@ def test_the_smaller_jpeg_gives_the_same_square_within_rounding() -> None:
     whole = encoded(pixels(photo), "PNG")
     difference = np.abs(square(photo, 64).astype(int) - square(whole, 64))
     assert difference.mean() < 1
+
+
+def test_an_image_of_the_very_size_keeps_its_pixels() -> None:
+    rgb = noise(24, 24)
+    rgb = np.dstack([rgb, rgb, rgb]) if rgb.ndim == 2 else rgb
+    assert np.array_equal(square(encoded(rgb), 24), rgb)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_what_is_decoded_at_once_is_no_more_than_the_largest_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
+) -> None:
+    together, most, lock, to_rgb = 0, 0, threading.Lock(), decoding._to_rgb
+
+    def counted(image: Image.Image) -> Image.Image:
+        nonlocal together, most
+        with lock:
+            together += 1
+            most = max(most, together)
+        time.sleep(0.01)
+        with lock:
+            together -= 1
+        return to_rgb(image)
+
+    monkeypatch.setattr(decoding, "_to_rgb", counted)
+    monkeypatch.setattr(decoding, "_SMALL_PIXELS", 0)
+    monkeypatch.setattr(decoding, "_large", Budget(150 * 100))
+    monkeypatch.setattr(parallel, "threads", lambda: 4)
+    files = []
+    for number in range(8):
+        files.append(os.fsencode(tmp_path / f"{number}.jpg"))
+        Image.new("RGB", (120, 100)).save(os.fsdecode(files[-1]), **options)
+    assert all(isinstance(found, np.ndarray) for found in decoding.squares(files, 60))
+    assert most == 1
+    most = 0
+    list(decoding.squares(files, 12))  # scaled to a quarter of the pixels, but for the progressive ones
+    assert (most > 1) == (not options)
 
 
 def test_a_jpeg_without_a_side_comes_whole() -> None:

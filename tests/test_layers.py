@@ -12,7 +12,7 @@ import ganhash_cli
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
     *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "scan", "asymmetric"),
-    *("devices", "decoding", "shards", "address", "images", "protocols", "sample"),
+    *("devices", "parallel", "decoding", "shards", "address", "images", "protocols", "sample"),
 ]
 ORDER = [
     *FOUNDATIONS,

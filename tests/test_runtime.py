@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,17 @@ def test_a_batch_does_not_change_what_an_earlier_one_gave(model: Path):
     before = first.copy()
     opened.compute(pixels(4)[2:])
     assert np.array_equal(first, before)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
+def test_many_threads_get_what_one_gets(model: Path, name: runtime.Name):
+    opened = Bundle.open(model)
+    alone, shared = runtime.open_runtime(opened, name), runtime.open_runtime(opened, name, callers=4)
+    parts = np.split(pixels(96), 12)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(shared.logits, parts * 5))
+    expected = [alone.logits(part) for part in parts] * 5
+    np.testing.assert_allclose(np.concatenate(found), np.concatenate(expected), atol=1e-4)
 
 
 def test_auto_is_onnx_but_torch_where_onnx_was_seen_to_differ(model: Path):

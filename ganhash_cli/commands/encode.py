@@ -96,6 +96,8 @@ def encode(
         console.emit({**_record(report), "fingerprint": bundle.fingerprint})
     else:
         _show(report)
+        if console.verbosity > 0 and report.encoded:
+            console.note(_limit(report))
         if report.differing is not None:
             console.note(
                 f"{report.differing:,.0f} of a million bits differ from ONNX Runtime's in float32,"
@@ -122,6 +124,9 @@ def _record(report: "EncodeReport") -> dict[str, Any]:
         "dropped": report.dropped,
         "seconds": round(report.seconds, 3),
         "differing_per_million": report.differing,
+        "threads": report.threads,
+        "decoding_seconds": round(report.decoding, 3),
+        "network_seconds": round(report.network, 3),
     }
 
 
@@ -134,6 +139,17 @@ def _show(report: "EncodeReport") -> None:
     console.say(f"{counts}, {len(report.skipped):,} skipped, of {report.found:,} found")
     rate = f", {report.encoded / report.seconds:,.0f} images/s" if report.encoded else ""
     console.say(f"{report.seconds:.1f} s{rate}")
+
+
+def _limit(report: "EncodeReport") -> str:
+    """Say what the processors were busy with, and so which stage a faster machine or model would have to speed up."""
+    whole = report.seconds * report.threads
+    stages = {"decoding": report.decoding, "the network": report.network}
+    stages["the rest"] = max(0.0, whole - sum(stages.values()))
+    shares = ", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in stages.items())
+    return (
+        f"{report.threads} threads: {shares} of their time; the limit is {max(stages, key=lambda name: stages[name])}"
+    )
 
 
 def _list_skipped(report: "EncodeReport") -> None:

@@ -7,7 +7,7 @@ import os
 import stat
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from typing import TypeVar
 
@@ -15,11 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
+from ganhash_cli.engine.parallel import Budget, each
+
 T = TypeVar("T")
 
 DECODE_VERSION = 1
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MAX_PIXELS = 64_000_000
+# Decoded at once, on however many processors: no more than the largest image alone. Small ones are not counted.
+_large = Budget(MAX_PIXELS)
+_SMALL_PIXELS = 1_000_000
 # Odd metadata is no news, and our own limit on pixels is lower than the one that is warned of.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -49,28 +54,21 @@ def dimensions(file: bytes) -> tuple[int, int]:
 
 
 def _each(function: Callable[[bytes], T], files: Iterable[bytes]) -> Iterator[T | Undecodable]:
-    threads = os.cpu_count() or 1
-
     def attempt(file: bytes) -> T | Undecodable:
         try:
             return function(file)
         except Undecodable as reason:
             return reason
 
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = []
-        for file in files:
-            waiting.append(pool.submit(attempt, file))
-            if len(waiting) > 4 * threads:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+    return each(attempt, files, ahead=4)
 
 
 def square(file: bytes | BytesIO, side: int) -> NDArray[np.uint8]:
     """Decode one file to a (side, side, 3) RGB square: the largest central square, scaled bicubically."""
     image = decode(file, side)
-    return np.asarray(ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC))
+    if image.size != (side, side):
+        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
+    return np.asarray(image)
 
 
 def pixel_digest(square: NDArray[np.uint8]) -> str:
@@ -101,10 +99,14 @@ def decode(file: bytes | BytesIO, side: int | None = None) -> Image.Image:
     """
     with open_checked(file) as image:
         try:
+            header = image.size
             if side and image.format == "JPEG":
                 image.draft(None, (2 * side, 2 * side))
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            # A progressive one keeps its coefficients in full size, however it is scaled.
+            with _room(header if "progressive" in image.info else image.size):
+                image.load()
+                ImageOps.exif_transpose(image, in_place=True)
+                return _to_rgb(image)
         except MemoryError:
             raise
         except Exception as error:  # Pillow's decoders raise many kinds on bad data
@@ -115,9 +117,10 @@ def open_checked(file: bytes | BytesIO) -> Image.Image:
     """Open a regular file of a listed format and check its header, before any pixel is decoded."""
     if isinstance(file, bytes):
         try:
-            if not stat.S_ISREG(os.stat(file).st_mode):
+            status = os.stat(file)
+            if not stat.S_ISREG(status.st_mode):
                 raise Undecodable("not a regular file")
-            if os.stat(file).st_size == 0:
+            if status.st_size == 0:
                 raise Undecodable("the file is empty")
         except OSError as error:
             raise Undecodable(error.strerror or str(error)) from error
@@ -134,6 +137,12 @@ def open_checked(file: bytes | BytesIO) -> Image.Image:
         image.close()
         raise Undecodable(f"more than {MAX_PIXELS // 1_000_000} megapixels ({image.width}x{image.height})")
     return image
+
+
+def _room(size: tuple[int, int]) -> AbstractContextManager[None]:
+    """Wait until so many pixels fit beside those that others are decoding."""
+    pixels = size[0] * size[1]
+    return nullcontext() if pixels <= _SMALL_PIXELS else _large.taking(pixels)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -154,7 +163,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
                 return converted
         except (ImageCms.PyCMSError, OSError):
             pass  # a broken profile: fall through to Pillow's own conversion
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_bytes(values: NDArray[np.float64], limits: tuple[float, ...]) -> NDArray[np.uint8]:

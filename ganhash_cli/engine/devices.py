@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
+from torch import nn
 
 from ganhash_cli.errors import UsageError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+_BFLOAT16 = ("avx512_bf16", "amx_bf16")  # of `torch.cpu.get_capabilities`, which torch 2.10 may not have
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -37,6 +41,22 @@ def keep_freed_memory() -> None:
         mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc takes
 
 
+def settle(precision: Precision, device: torch.device, network: nn.Module | None = None) -> Precision:
+    """Return what "auto" means here: bfloat16 on a processor that computes in it, where `network` gains by that.
+
+    A depthwise convolution does not: torch computes the gradient of its weights slower in bfloat16 than in float32.
+    """
+    if precision != "auto":
+        return precision
+    known: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    able = device.type == "cpu" and any(known.get(name) for name in _BFLOAT16)
+    return "bfloat16" if able and not (network and any(map(_depthwise, network.modules()))) else "float32"
+
+
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return the context for a forward pass; "auto" is float32, the one precision shown to be safe everywhere."""
+    """Return the context for a forward pass in a precision that is settled."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def _depthwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1

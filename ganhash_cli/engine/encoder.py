@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import codes, decoding, distinct, files, images
+from ganhash_cli.engine import codes, decoding, distinct, files, images, parallel
 from ganhash_cli.engine import runtime as runtimes
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
@@ -27,14 +26,14 @@ from ganhash_cli.engine.segments import SIZE, Segments, same_making
 from ganhash_cli.errors import CorruptError, MismatchError, UsageError
 
 BATCH = 32
-PROBE = 256  # images on which a runtime is compared with the usual one
+PROBE = 128  # images on which a runtime is compared with the usual one
 _TRIES = 3  # to read a file that changes while it is read
 
 Square = NDArray[np.uint8]
 
 
 class Hasher(Protocol):
-    """What turns (N, side, side, 3) RGB bytes into (N, bits) logits: `runtime.Runtime`, or a stand-in."""
+    """What turns (N, side, side, 3) RGB bytes into (N, bits) logits, for many threads: a `Runtime`, or a stand-in."""
 
     def logits(self, images: Square, /) -> NDArray[np.float32]:
         """Return one row of logits an image."""
@@ -46,6 +45,7 @@ class EncodeReport:
     """What an encode did: found = encoded + kept + skipped; `dropped` rows are those of files that are gone.
 
     `differing` is how many of a million bits differ from ONNX Runtime's in float32, None where that computed them all.
+    `decoding` and `network` are the seconds that `threads` spent on each, added up.
     """
 
     out: Path
@@ -56,6 +56,9 @@ class EncodeReport:
     distinct: int
     seconds: float
     differing: float | None
+    decoding: float
+    network: float
+    threads: int
     skipped: tuple[Skipped, ...]
 
     @property
@@ -100,13 +103,13 @@ def encode(
         segments.adopt_into(draft)
         kept = int(draft.done.sum())
         missing = np.flatnonzero(~draft.done).tolist()
-        differing = None
+        spent = _Spent()
         if missing:
-            opened = runtime or runtimes.open_runtime(bundle, runtime_name, numeric)
-            if isinstance(opened, Runtime) and opened.name != "onnx":
-                some = [collection.file(draft.entries[row]) for row in missing[:PROBE]]
-                differing = _differing(opened, bundle, some)
-            refused += yield from _encode_rows(missing, opened, collection, draft, segments, strict)
+            hasher = runtime or runtimes.open_runtime(bundle, runtime_name, numeric, parallel.threads())
+            other = isinstance(hasher, Runtime) and hasher.name != "onnx"
+            usual = runtimes.open_runtime(bundle, "onnx", callers=parallel.threads()) if other else None
+            batches = _Batches(hasher, usual, collection, draft.header.side)
+            refused += yield from _encode_rows(missing, batches, draft, segments, spent, strict)
         if not draft.done.any() and collection.shard is None:  # a shard of few images may hold none
             raise images.nothing_usable(collection, refused)
         rows = draft.rows(np.flatnonzero(draft.done).tolist(), labelled=collection.labelled)
@@ -121,7 +124,10 @@ def encode(
         dropped=sum(not draft.knows(path) for path in before),
         distinct=len(distinct.group(rows.codes)),
         seconds=time.monotonic() - started,
-        differing=differing,
+        differing=1e6 * float(np.mean(spent.differing)) if spent.differing else None,
+        decoding=spent.decoding,
+        network=spent.network,
+        threads=parallel.threads(),
         skipped=tuple(refused),
     )
 
@@ -150,19 +156,6 @@ def skipped_list(out: Path) -> Path:
     return out.with_name(f"{out.name}.skipped.jsonl")
 
 
-def _differing(runtime: Runtime, bundle: Bundle, some: list[bytes]) -> float | None:
-    """Return how many of a million bits of some images differ from those of ONNX Runtime in float32."""
-    squares = [square for square in decoding.squares(some, bundle.side) if not isinstance(square, Undecodable)]
-    if not squares:
-        return None
-    usual = runtimes.open_runtime(bundle, "onnx")
-    batches = [squares[start : start + BATCH] for start in range(0, len(squares), BATCH)]
-    flips = [
-        (_logits(runtime, batch, bundle.side) >= 0) != (_logits(usual, batch, bundle.side) >= 0) for batch in batches
-    ]
-    return 1e6 * float(np.concatenate(flips).mean())
-
-
 def _adopt_output(out: Path, draft: Draft) -> list[bytes]:
     """Take over what `out` holds already, and return its paths; refuse an output of something else."""
     with codes.open_codes(out) as stored:
@@ -185,65 +178,110 @@ def _adopt_output(out: Path, draft: Draft) -> list[bytes]:
         return stored.paths()
 
 
+@dataclass
+class _Spent:
+    """Where the time of a run went, in seconds of one thread, and the share of differing bits of each batch."""
+
+    decoding: float = 0.0
+    network: float = 0.0
+    differing: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Up to `BATCH` files as they were when they were read: rows of the draft with their logits, and what was bad."""
+
+    rows: list[int]
+    entries: list[Entry]
+    bad: list[tuple[Entry, Undecodable]]
+    logits: NDArray[np.float32] | None
+    decoding: float
+    network: float
+    differing: float | None
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Takes a batch of files to its logits on one thread, so that no thread waits for another."""
+
+    hasher: Hasher
+    usual: Hasher | None
+    collection: Collection
+    side: int
+
+    def encode(self, part: tuple[int, list[tuple[int, Entry]]]) -> _Batch:
+        """Decode some rows of the draft and compute them; the first of a run by the usual runtime too."""
+        start, rows = part
+        good, entries, bad, squares = [], [], [], []
+        begun = time.perf_counter()
+        for row, listed in rows:
+            entry, square = _read(self.collection, listed, self.side)
+            if isinstance(square, Undecodable):
+                bad.append((entry, square))
+            else:
+                good.append(row)
+                entries.append(entry)
+                squares.append(square)
+        decoded = time.perf_counter()
+        logits = _logits(self.hasher, squares, self.side) if squares else None
+        computed = time.perf_counter()
+        differing = None
+        if self.usual and logits is not None and start < PROBE:
+            differing = float(((logits >= 0) != (_logits(self.usual, squares, self.side) >= 0)).mean())
+        return _Batch(good, entries, bad, logits, decoded - begun, computed - decoded, differing)
+
+
 def _encode_rows(
-    missing: list[int],
-    hasher: Hasher,
-    collection: Collection,
-    draft: Draft,
-    segments: Segments,
-    strict: bool,
+    missing: list[int], batches: _Batches, draft: Draft, segments: Segments, spent: _Spent, strict: bool
 ) -> Work[list[Skipped]]:
     """Encode the missing rows of the draft, saving them by segments; return what could not be."""
-    side, started = draft.header.side, time.monotonic()
-    squares = decoding.squares((collection.file(draft.entries[row]) for row in missing), side)
+    begun = time.monotonic()
+    parts = (
+        (start, [(row, draft.entries[row]) for row in missing[start : start + BATCH]])
+        for start in range(0, len(missing), BATCH)
+    )
     skipped: list[Skipped] = []
     unsaved: list[int] = []
+    done = 0
+    results = parallel.each(batches.encode, parts)
     try:
-        for start in range(0, len(missing), BATCH):
-            part = missing[start : start + BATCH]
-            rows, entries, good = [], [], []
-            for row, decoded in zip(part, islice(squares, len(part)), strict=True):
-                entry, square = _settle(collection, draft.entries[row], decoded, side)
-                if isinstance(square, Undecodable):
-                    skipped.append(images.refuse(entry.path, str(square), strict=strict))
-                    continue
-                rows.append(row)
-                entries.append(entry)
-                good.append(square)
-            if good:
-                draft.fill(rows, entries, _logits(hasher, good, side))
-                unsaved += rows
+        for batch in results:
+            skipped += [images.refuse(entry.path, str(reason), strict=strict) for entry, reason in batch.bad]
+            if batch.logits is not None:
+                draft.fill(batch.rows, batch.entries, batch.logits)
+                unsaved += batch.rows
             if len(unsaved) >= SIZE:
                 segments.add(draft, unsaved)
                 unsaved = []
-            done = start + len(part)
-            rate = done / (time.monotonic() - started)
-            yield Progress("encoding", done, len(missing), {"images/s": rate}, "images")
+            spent.decoding += batch.decoding
+            spent.network += batch.network
+            spent.differing += [] if batch.differing is None else [batch.differing]
+            done += len(batch.rows) + len(batch.bad)
+            yield Progress("encoding", done, len(missing), {"images/s": done / (time.monotonic() - begun)}, "images")
     finally:
+        results.close()
         segments.add(draft, unsaved)
     return skipped
 
 
-def _settle(
-    collection: Collection, entry: Entry, square: Square | Undecodable, side: int
-) -> tuple[Entry, Square | Undecodable]:
-    """Make sure that what was decoded is the file as `entry` describes it; read it again where it has changed.
+def _read(collection: Collection, entry: Entry, side: int) -> tuple[Entry, Square | Undecodable]:
+    """Decode a file, and return it as it was then; where it changes meanwhile, decode it again.
 
     The entry is older than the pixels, so a file that still looks like it has not changed in between.
     """
+    file = collection.file(entry)
     for _ in range(_TRIES):
         try:
-            status = os.stat(collection.file(entry))
-        except OSError as error:
-            return entry, Undecodable(error.strerror or str(error))
-        now = replace(entry, size=status.st_size, mtime_ns=status.st_mtime_ns)
-        if now == entry:
-            return entry, square
-        entry = now
-        try:
-            square = decoding.square(collection.file(entry), side)
+            square: Square | Undecodable = decoding.square(file, side)
         except Undecodable as reason:
             square = reason
+        try:
+            status = os.stat(file)
+        except OSError as error:
+            return entry, Undecodable(error.strerror or str(error))
+        if (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns):
+            return entry, square
+        entry = replace(entry, size=status.st_size, mtime_ns=status.st_mtime_ns)
     return entry, Undecodable("changed while it was read")
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import asymmetric, distinct
+from ganhash_cli.engine import asymmetric, distinct, parallel
 from ganhash_cli.engine.bits import Codes, hamming
 
-_BLOCK = 32  # queries; their distances to 59,000 items take 8 MB
+_BLOCK_PAIRS = 1 << 21  # of queries and items; their distances take 8 MB, which stay in a processor's caches
 
 Rows = NDArray[np.int64]
 
@@ -33,14 +34,27 @@ class Histograms:
 
 
 def of_codes(queries: Codes, database: Codes, bits: int, relevant: Iterable[Rows]) -> Histograms:
-    """Count the distances between (Q, W) and (N, W) packed codes; `relevant` gives the rows relevant to each query."""
-    items, hits = np.zeros((2, len(queries), bits + 1), np.int64)
+    """Count the distances between (Q, W) and (N, W) packed codes; `relevant` gives the rows relevant to each query.
+
+    By blocks on all processors: memory grows with the processors, not with the queries.
+    """
+    block = max(1, _BLOCK_PAIRS // max(1, len(database)))
     relevant = iter(relevant)
-    for start in range(0, len(queries), _BLOCK):
-        for query, distances in enumerate(hamming(queries[start : start + _BLOCK], database), start):
+    blocks = (
+        (queries[start : start + block], list(islice(relevant, block))) for start in range(0, len(queries), block)
+    )
+
+    def count(part: tuple[Codes, list[Rows]]) -> Histograms:
+        some, wanted = part
+        items, hits = np.zeros((2, len(some), bits + 1), np.int64)
+        for query, (distances, rows) in enumerate(zip(hamming(some, database), wanted, strict=True)):
             items[query] = np.bincount(distances, minlength=bits + 1)
-            hits[query] = np.bincount(distances[next(relevant)], minlength=bits + 1)
-    return Histograms(items, hits)
+            hits[query] = np.bincount(distances[rows], minlength=bits + 1)
+        return Histograms(items, hits)
+
+    none = np.zeros((0, bits + 1), np.int64)
+    counts = [Histograms(none, none), *parallel.each(count, blocks)]
+    return Histograms(*(np.concatenate([getattr(each, name) for each in counts]) for name in ("items", "hits")))
 
 
 def of_logits(logits: NDArray[np.floating], database: Codes, relevant: Iterable[Rows]) -> Iterator[Histograms]:

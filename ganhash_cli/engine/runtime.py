@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,7 +16,8 @@ from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.errors import CorruptError, PluginError, UsageError
 
-BATCH = 32
+BATCH_PIXELS, MOST_IMAGES = 4 * 224 * 224, 16  # of a batch whose layers stay in a core's caches
+TORCH_BATCH = 32  # torch spends much on each call, and GPUs want many images
 MOST_DIFFERING = 10.0  # bits in a million between ONNX Runtime and torch, for `auto` to trust the former
 
 Name = Literal["auto", "onnx", "openvino", "torch"]
@@ -25,25 +27,31 @@ Compute = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Runtime:
-    """An opened model with `bits` outputs for squares of `side` pixels, called `name`, computing in `numeric`."""
+    """An opened model with `bits` outputs for squares of `side` pixels, called `name`, computing in `numeric`.
+
+    Threads may call it at once. Many images are computed `batch` at a time.
+    """
 
     name: str
     numeric: Numeric
     bits: int
     side: int
+    batch: int
     compute: Compute
 
     def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn (N, side, side, 3) RGB bytes into (N, bits) logits, in batches of at most 32."""
+        """Turn (N, side, side, 3) RGB bytes into (N, bits) logits."""
         if images.shape[1:] != (self.side, self.side, 3):
             raise ValueError(f"images must be (N, {self.side}, {self.side}, 3), got {images.shape}")
-        parts = [self.compute(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        parts = [self.compute(images[start : start + self.batch]) for start in range(0, len(images), self.batch)]
         return np.concatenate(parts) if parts else np.empty((0, self.bits), np.float32)
 
 
-def open_runtime(bundle: Bundle, name: Name = "auto", numeric: Numeric = "float32") -> Runtime:
+def open_runtime(bundle: Bundle, name: Name = "auto", numeric: Numeric = "float32", callers: int = 1) -> Runtime:
     """Return the runtime that computes logits for `bundle`, after checking its file against the digest.
 
+    `callers` is how many threads will call it at once. For one, each image is computed on all processors, for several
+    on one each: no processor waits for another then, so that many images take less time. Torch takes one at a time.
     `auto` is ONNX Runtime, or torch where the two were seen to differ when the model was written; for bfloat16,
     OpenVINO where it is installed, else torch. Raises `PluginError` where a runtime is not installed and `UsageError`
     where it cannot compute in that class.
@@ -52,20 +60,31 @@ def open_runtime(bundle: Bundle, name: Name = "auto", numeric: Numeric = "float3
     if chosen == "torch":
         from ganhash_cli.engine import torch_runtime  # two seconds, which nobody else is to wait for
 
-        return Runtime(chosen, numeric, bundle.bits, bundle.side, torch_runtime.open_network(bundle, numeric))
+        compute = torch_runtime.open_network(bundle, numeric)
+        return Runtime(chosen, numeric, bundle.bits, bundle.side, TORCH_BATCH, compute)
     model = bundle.verified(bundle.onnx).read_bytes()
     opening = {"onnx": onnx, "openvino": openvino}[chosen]
     try:
-        return Runtime(chosen, numeric, bundle.bits, bundle.side, opening(model, numeric))
+        compute = opening(model, numeric, callers)
     except (UsageError, PluginError):
         raise
     except Exception as error:  # neither library's exceptions share a base class
         raise CorruptError(f"{bundle.onnx} cannot be loaded: {error}") from error
+    return Runtime(chosen, numeric, bundle.bits, bundle.side, batch_for(bundle.side), compute)
 
 
 def of_onnx(model: bytes, bits: int, side: int) -> Runtime:
     """Return the ONNX Runtime of a model that is no bundle yet."""
-    return Runtime("onnx", "float32", bits, side, onnx(model))
+    return Runtime("onnx", "float32", bits, side, batch_for(side), onnx(model))
+
+
+def batch_for(side: int) -> int:
+    """Return how many squares are computed at a time on a processor: its layers then stay in the caches.
+
+    >>> [batch_for(side) for side in (32, 64, 224, 384)]
+    [16, 16, 4, 1]
+    """
+    return max(1, min(MOST_IMAGES, BATCH_PIXELS // side**2))
 
 
 def _chosen(bundle: Bundle, numeric: Numeric) -> str:
@@ -75,7 +94,7 @@ def _chosen(bundle: Bundle, numeric: Numeric) -> str:
     return "torch" if check.get("differing_per_million", 0) >= MOST_DIFFERING else "onnx"
 
 
-def onnx(model: bytes, numeric: Numeric = "float32") -> Compute:
+def onnx(model: bytes, numeric: Numeric = "float32", callers: int = 1) -> Compute:
     """Return what ONNX Runtime computes of a model; from bytes, so that nothing can come from outside this one file."""
     if numeric != "float32":
         raise UsageError(
@@ -85,11 +104,14 @@ def onnx(model: bytes, numeric: Numeric = "float32") -> Compute:
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
-    session: Any = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    if callers > 1:
+        options.intra_op_num_threads = 1
+    session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {"images": images})[0]
 
 
-def openvino(model: bytes, numeric: Numeric = "float32") -> Compute:
+def openvino(model: bytes, numeric: Numeric = "float32", callers: int = 1) -> Compute:
     """Return what OpenVINO computes of a model on the processor; `UsageError` where that has no such arithmetic."""
     try:
         from openvino import Core
@@ -98,9 +120,19 @@ def openvino(model: bytes, numeric: Numeric = "float32") -> Compute:
             "the runtime openvino is not installed", hint="pip install 'ganhash[openvino]', or use --runtime auto"
         ) from None
     hint = {"float32": "f32", "bfloat16": "bf16"}[numeric]
-    compiled = Core().compile_model(Core().read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": hint})
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
+    if callers > 1:
+        settings |= {"NUM_STREAMS": callers, "INFERENCE_NUM_THREADS": callers}
+    compiled = Core().compile_model(Core().read_model(model), "CPU", settings)
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
         raise UsageError(f"this processor cannot compute in {numeric}", hint="use --precision float32")
-    request = compiled.create_infer_request()
-    # The result lies in memory that the next batch overwrites.
-    return lambda images: request.infer({"images": images})[0].copy()
+    own = threading.local()  # a request computes one batch at a time
+
+    def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        # The result lies in memory that the next batch overwrites.
+        logits: NDArray[np.float32] = own.request.infer({"images": images})[0].copy()
+        return logits
+
+    return compute

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 
 import numpy as np
 import torch
@@ -32,9 +33,10 @@ def open_network(bundle: Bundle, precision: Precision) -> Callable[[NDArray[np.u
     except RuntimeError as error:
         raise CorruptError(f"{bundle.weights} does not fit the backbone {identity.name}: {error}") from error
     network.to(device).to(memory_format=torch.channels_last).eval()
+    one_at_a_time = Lock()  # it takes all processors, or the GPU, by itself
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with devices.autocast(device, precision):
+        with one_at_a_time, devices.autocast(device, precision):
             return logits_of(network, images, device)
 
     return compute

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ganhash_cli.engine import (
     backbones,
     bundle,
     decoding,
+    devices,
     exporter,
     files,
     fitting,
@@ -93,6 +94,7 @@ def train(
     torch.manual_seed(derive(settings.seed, "weights"))
     backbone = backbones.build(settings.backbone)
     side = backbones.side_for(images.short_sides(collection), backbone, settings.size)
+    settings = replace(settings, precision=devices.settle(settings.precision, device, backbone))
     digest = _run_digest(settings, training_digest, fakes)
     run = _Run(folder, collection, source, settings, fakes, training_digest, digest, side)
     with files.lock(folder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from PIL import Image
 
 from bench.measure import Report
 
-IMAGES = "GANHASH_BENCH_IMAGES"  # a folder of at least 10,000 images; without it they are made from the sample
+IMAGES = "GANHASH_BENCH_IMAGES"  # a folder of JPEGs, small ones or photographs; what is not there is made
+SMALL = 64  # pixels of the short side, up to which images are no photographs
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,37 @@ def report() -> Iterator[Report]:
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An efficientnet_lite0 of 64 bits for 64 pixels; which bits come out does not matter for its speed."""
+    """An efficientnet_lite0 of 64 bits for 64 pixels."""
+    return write_model(tmp_path_factory.mktemp("bench"), "efficientnet_lite0", 64)
+
+
+@pytest.fixture(scope="session")
+def jpegs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 10,000 small JPEGs: links to those in $GANHASH_BENCH_IMAGES, or made from the bundled sample."""
+    folder = tmp_path_factory.mktemp("jpegs")
+    found = _given(lambda short_side: short_side <= SMALL)
+    if found:
+        return _link(found[:: max(1, len(found) // 10_000)], folder, 10_000)
+    from ganhash_cli.engine import sample
+
+    with sample.training_folder() as source:
+        pictures = [Image.open(path).convert("RGB").resize((32, 32)) for path in sorted(source.rglob("*.png"))]
+    for number in range(10_000):
+        pictures[number % len(pictures)].save(folder / f"{number:05}.jpg", quality=90 - number // len(pictures))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 300 JPEGs ten times over: those in $GANHASH_BENCH_IMAGES, or made like photographs."""
+    found = _given(lambda short_side: short_side > SMALL)[:300]
+    return _link(
+        found or _paint(tmp_path_factory.mktemp("painted"), 300), tmp_path_factory.mktemp("photographs"), 3_000
+    )
+
+
+def write_model(parent: Path, backbone: str, side: int) -> Path:
+    """Write a model of 64 bits as `ganhash train` does; which bits come out does not matter for its speed."""
     import torch
 
     from ganhash_cli.engine import bundle, exporter
@@ -34,17 +65,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from ganhash_cli.engine.progress import finish
     from ganhash_cli.plugin import registry
 
-    folder = tmp_path_factory.mktemp("bench") / "model"
+    folder = parent / "model"
     folder.mkdir()
-    identity = registry.identify("backbone", "efficientnet_lite0", {})
+    identity = registry.identify("backbone", backbone, {})
     torch.manual_seed(0)
-    probe = np.random.default_rng(0).integers(0, 256, (64, 64, 64, 3), dtype=np.uint8)
-    check = finish(exporter.export(HashNet(build(identity), 64), 64, folder, probe))
+    probe = np.random.default_rng(0).integers(0, 256, (64, side, side, 3), dtype=np.uint8)
+    check = finish(exporter.export(HashNet(build(identity), 64), side, folder, probe))
     bundle.write(
         folder,
         backbone=identity.as_json(),
         bits=64,
-        side=64,
+        side=side,
         class_names=(),
         source="nothing",
         training_digest="",
@@ -55,20 +86,29 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def jpegs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 10,000 small JPEGs: links to those in $GANHASH_BENCH_IMAGES, or made from the bundled sample."""
-    folder = tmp_path_factory.mktemp("jpegs")
-    if os.environ.get(IMAGES):
-        found = sorted(Path(os.environ[IMAGES]).resolve().rglob("*.jp*g"))
-        step = max(1, len(found) // 10_000)
-        for number, path in enumerate(found[: 10_000 * step : step]):
-            (folder / f"{number:05}.jpg").symlink_to(path)
-        return folder
-    from ganhash_cli.engine import sample
+def _given(fits: Callable[[int], bool]) -> list[Path]:
+    """Return the JPEGs of the folder that was named, in order, if the first of them fits by its short side."""
+    found = sorted(Path(os.environ[IMAGES]).resolve().rglob("*.[jJ][pP]*[gG]")) if os.environ.get(IMAGES) else []
+    if not found:
+        return []
+    with Image.open(found[0]) as first:
+        return found if fits(min(first.size)) else []
 
-    with sample.training_folder() as source:
-        pictures = [Image.open(path).convert("RGB").resize((32, 32)) for path in sorted(source.rglob("*.png"))]
-    for number in range(10_000):
-        pictures[number % len(pictures)].save(folder / f"{number:05}.jpg", quality=90 - number // len(pictures))
+
+def _link(files: list[Path], folder: Path, count: int) -> Path:
+    """Fill a folder with `count` links to files, again and again."""
+    for number in range(count):
+        (folder / f"{number:05}.jpg").symlink_to(files[number % len(files)])
     return folder
+
+
+def _paint(folder: Path, count: int) -> list[Path]:
+    """Write JPEGs of the sizes of photographs, smooth with some noise, about 100 kB each."""
+    random = np.random.default_rng(0)
+    for number in range(count):
+        height, width = (480, 640) if number % 2 else (768, 1024)
+        coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        noisy = smooth + random.integers(-12, 13, smooth.shape)
+        Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(folder / f"{number:03}.jpg", quality=85)
+    return sorted(folder.iterdir())

@@ -19,12 +19,13 @@ ORDER = [
     *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
     *("adversarial", "boundary", "generator", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
-    *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
+    *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),
     *("draft", "segments", "encoder", "index", "neighbours", "queries"),
     *("results", "sheet", "page", "strips", "graphics"),
     *("cover", "inspection", "duplicates", "group_page"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
+    *("separation", "code_map", "plots", "report", "report_page"),
     *("installation", "machine", "accelerators", "holdings", "problems", "diagnosis"),
 ]
 

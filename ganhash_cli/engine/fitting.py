@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganhash_cli.engine import bits, devices, losses, metrics, sampling, training_state
+from ganhash_cli.engine import bits, devices, epochs, losses, metrics, sampling, training_state
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import augment
 from ganhash_cli.engine.losses.entropy import ENTROPIES, weight_at
@@ -52,7 +52,7 @@ def fit(
             state.step += 1
             if state.step % per_epoch == 0:
                 _judge(state, data, figures, state.step // per_epoch, device)
-                training_state.log(state, folder)
+                epochs.write(state.history, folder)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 training_state.save(state, folder, run)
                 saved = time.monotonic()

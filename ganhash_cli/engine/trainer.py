@@ -26,13 +26,14 @@ from ganhash_cli.engine import (
     unlabelled,
 )
 from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.epochs import METRICS
 from ganhash_cli.engine.images import Collection, Pixels
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import Work
 from ganhash_cli.engine.sampling import TrainingData
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import UNLABELLED, TrainSettings
-from ganhash_cli.engine.training_state import CHECKPOINTS, METRICS
+from ganhash_cli.engine.training_state import CHECKPOINTS
 from ganhash_cli.errors import MismatchError, UsageError
 
 _LOG = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LINE_SECONDS, LINE_SECONDS_VERBOSE = 30.0, 2.0  # between lines of progress where there is no terminal
+
+_NARROW, _WIDE = 40, 80  # columns from which there is room for the time left, and for a bar and counts
 
 verbosity = 0
 """-1 quiet, 0 normal, 1 with more lines of progress, 2 with tracebacks."""
@@ -101,8 +104,8 @@ def pictures(strip: Strip, drawing: str) -> None:
         Console(highlight=False).print(Text(" " * strip.gap).join(line), no_wrap=True)
 
 
-def follow(work: Work[T]) -> T:
-    """Draw the progress of `work` on stderr and return its result.
+def follow(work: Work[T], seen: Callable[[Progress], object] = lambda _: None) -> T:
+    """Draw the progress of `work` on stderr, show it to `seen` too, and return its result.
 
     The first Ctrl+C or SIGTERM is thrown into the work at its next step, so that it can save; the second stops
     it at once.
@@ -114,6 +117,7 @@ def follow(work: Work[T]) -> T:
             progress = next(work)
             while True:
                 draw(progress)
+                seen(progress)
                 progress = work.throw(Interrupted(pending[0])) if pending else next(work)
         except StopIteration as stop:
             result: T = stop.value
@@ -153,22 +157,33 @@ def _signals(pending: list[int]) -> Iterator[None]:
 
 @contextmanager
 def _bars() -> Iterator[Bar | None]:
-    if verbosity < 0 or not sys.stderr.isatty():
+    if verbosity < 0 or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
     from rich import progress
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.table import Column
+    from rich.text import Text
 
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(bar_width=24),
-        progress.TextColumn("{task.fields[count]}"),
-        progress.TimeElapsedColumn(),
-        progress.TextColumn("left"),
-        progress.TimeRemainingColumn(),
-        progress.TextColumn("{task.fields[figures]}"),
-    )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
+    class Bars(progress.Progress):
+        """Bars, and below them the figures of the stage that is running, which have no room beside a bar."""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            if figures := [task.fields["figures"] for task in self.tasks if not task.finished and task.visible]:
+                yield Text(figures[-1], style="dim", no_wrap=True, overflow="ellipsis")
+
+    err = Console(stderr=True)
+    columns: list[progress.ProgressColumn] = [
+        progress.TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        progress.TextColumn("{task.percentage:>3.0f} %", table_column=Column(no_wrap=True, min_width=5)),
+    ]
+    if err.width >= _WIDE:
+        columns[1:1] = [progress.BarColumn(bar_width=min(24, err.width - 65))]
+        columns += [progress.TextColumn("{task.fields[count]}"), progress.TimeElapsedColumn()]
+    if err.width >= _NARROW:
+        columns += [progress.TimeRemainingColumn(), progress.TextColumn("left")]
+    with Bars(*columns, console=err) as bars:
         yield bars
 
 
@@ -204,7 +219,10 @@ def _on(bars: Bar) -> Callable[[Progress], None]:
     def draw(step: Progress) -> None:
         count, figures = _texts(step)
         if step.stage not in tasks:
-            tasks[step.stage] = bars.add_task(step.stage, total=step.total, count=count, figures=figures)
+            # What an earlier run has done says nothing of how fast this one is.
+            tasks[step.stage] = bars.add_task(
+                step.stage, total=step.total, completed=int(step.done), count=count, figures=figures
+            )
         bars.update(tasks[step.stage], completed=step.done, total=step.total, count=count, figures=figures)
 
     return draw

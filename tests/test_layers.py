@@ -11,13 +11,13 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "asymmetric"),
+    *("progress", "names", "files", "board", "seeds", "limits", "bits", "distinct", "asymmetric"),
     *("devices", "decoding", "images", "protocols", "sample"),
 ]
 ORDER = [
     *FOUNDATIONS,
     *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
-    *("adversarial", "boundary", "generator", "gan", "pool"),
+    *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "verification"),

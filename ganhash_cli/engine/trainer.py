@@ -38,6 +38,9 @@ from ganhash_cli.errors import MismatchError, UsageError
 
 _LOG = logging.getLogger(__name__)
 
+BOARD = "tensorboard"
+"""The folder in model/ of what is written for TensorBoard, where that is asked for."""
+
 
 @dataclass(frozen=True)
 class FakePool:
@@ -177,4 +180,5 @@ def _clear(folder: Path) -> None:
     """Remove an earlier run, its description first, so that what is left never looks finished."""
     for name in (bundle.DESCRIPTION, bundle.WEIGHTS, bundle.ONNX, bundle.TRAINED_ON, METRICS):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, BOARD):
+        shutil.rmtree(folder / name, ignore_errors=True)

@@ -8,6 +8,7 @@ import pytest
 
 from ganhash_cli.engine import board
 from ganhash_cli.engine.progress import Progress, Rate
+from linear_hash import write_bundle
 from terminals import show
 from test_encode_command import Printed, run
 
@@ -97,3 +98,17 @@ def test_progress_is_shown_to_others_too() -> None:
 
     seen: list[Progress] = []
     assert (console.follow(work(), seen.append), [each.stage for each in seen]) == ("done", ["one"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [("info", "model"), ("plugins", "list"), ("query", "--nonsense"), ("info", "none")]
+)
+@pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"NO_COLOR": "1"}], ids=["dumb", "no colour"])
+def test_twenty_columns_hold_any_answer(arguments: tuple[str, ...], environ: dict[str, str]) -> None:
+    write_bundle(Path("model"))
+    code, shown = show([sys.executable, "-m", "ganhash_cli", *arguments], columns=20, environ=environ)
+    assert code == {"--nonsense": 2, "none": 4}.get(arguments[-1], 0)
+    assert "Traceback" not in shown
+    if "TERM" in environ:
+        assert "\x1b" not in shown
+    assert not re.findall(r"\x1b\[(?:\d+;)*[349][0-7][\d;]*m", shown)

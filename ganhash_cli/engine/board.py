@@ -20,7 +20,7 @@ _FLUSH_SECONDS = 10
 
 @contextmanager
 def recording(folder: Path) -> Iterator[Callable[[Progress], None]]:
-    """Give what writes the figures of each training step to `folder`; a figure that stays as it was is not repeated.
+    """Give what writes the figures of each training step to `folder`.
 
     A run that goes on after a stop begins at the step after its last checkpoint, and TensorBoard then hides what an
     earlier one wrote from that step on; so it does with all of an earlier run where a new one begins.
@@ -39,7 +39,6 @@ class _Board:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._writer: SummaryWriter | None = None
-        self._last: dict[str, float] = {}
 
     def note(self, progress: Progress) -> None:
         """Write the figures of a step of training; other stages have none."""
@@ -49,9 +48,7 @@ class _Board:
         with files.storage_errors(self._folder):
             writer = self._writer = self._writer or self._open(step)
             for name, value in progress.figures.items():
-                if self._last.get(name) != value:
-                    writer.add_scalar(name, value, step)
-        self._last = dict(progress.figures)
+                writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         if self._writer is not None:

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -25,23 +26,30 @@ from ganhash_cli.commands import (
     plugins,
     push,
     query,
+    report,
     sample,
     serve,
     train,
     verify,
 )
+from ganhash_cli.console import ProgressName
 from ganhash_cli.errors import GanhashError, InstallationError, Interrupted, StorageError, UsageError
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
+ProgressOption = Annotated[
+    ProgressName, typer.Option("--progress", help="On stderr: bars or lines for people, or a JSON object a line.")
+]
 
 
 def verb(function: Callable[..., None]) -> Callable[..., None]:
-    """Let a command also take -v and -q, so that they work after the verb as well as before it."""
+    """Let a command also take -v and -q, which work before the verb too, and --progress."""
 
     @functools.wraps(function)
-    def run(*, verbose: int = 0, quiet: bool = False, **options: Any) -> None:
+    def run(*, verbose: int, quiet: bool, progress: ProgressName, **options: Any) -> None:
         _set_verbosity(verbose, quiet)
+        console.progress_as = progress
+        console.machine = bool(options.get("json"))
         try:
             function(**options)
             sys.stdout.flush()
@@ -50,14 +58,15 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
             # since Click would make of it exit 1, which is a bug's.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
+    shared = {"verbose": (Verbose, 0), "quiet": (Quiet, False), "progress": (ProgressOption, ProgressName.auto)}
     extra = [
-        inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=0, annotation=Verbose),
-        inspect.Parameter("quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet),
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in shared.items()
     ]
     signature = inspect.signature(function)
     # Typer reads options from the signature; functions have no such attribute by their type.
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])  # type: ignore[attr-defined]
-    run.__annotations__ = {**function.__annotations__, "verbose": Verbose, "quiet": Quiet}
+    run.__annotations__ = {**function.__annotations__, **{name: each for name, (each, _) in shared.items()}}
     return run
 
 
@@ -106,6 +115,7 @@ for command in (
     serve.serve,
     dedup.dedup,
     evaluate.evaluate,
+    report.report,
     sample.sample,
     info.info,
     verify.verify,
@@ -128,14 +138,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     completion.mend_words(os.environ)
+    _expect(sys.argv[1:] if arguments is None else arguments)
     try:
         # A shell that completes a line wants no error of a settings file, and its answers do not depend on one.
         settings = {} if completion.in_use() else _settings()
-        app(arguments, prog_name="ganhash", auto_envvar_prefix="GANHASH", default_map=settings)
+        # What Click finds wrong it explains itself, in a box; for programs we do.
+        code = app(
+            arguments,
+            prog_name="ganhash",
+            auto_envvar_prefix="GANHASH",
+            default_map=settings,
+            standalone_mode=not _for_programs(),
+        )
+        sys.exit(code if isinstance(code, int) else 0)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         sys.exit(_explain(error))
+
+
+def _expect(arguments: Sequence[str]) -> None:
+    """Look whether a program asks, before anything is parsed: what is wrong with the words themselves is JSON too."""
+    words = list(arguments)
+    options = words[: words.index("--")] if "--" in words else words
+    console.machine = "--json" in options
+    wants_json = "--progress=json" in options or ("--progress", "json") in pairwise(options)
+    console.progress_as = ProgressName.json if wants_json else ProgressName.auto
+
+
+def _for_programs() -> bool:
+    return console.machine or console.progress_as == ProgressName.json
 
 
 def _settings() -> dict[str, Any]:
@@ -168,9 +200,12 @@ def _explain(error: Exception) -> int:
     """Print what went wrong and return the exit code."""
     if console.verbosity >= 2:
         traceback.print_exception(error)
-    if isinstance(error, Interrupted):
+    if isinstance(error, Interrupted) and not _for_programs():
         console.note(f"{error.message}; {error.hint}")
         return error.exit_code
+    # Click's own errors, told by what they can do: Typer keeps their class to itself.
+    if (explain := getattr(error, "format_message", None)) and not isinstance(error, GanhashError):
+        error = UsageError(explain(), hint="`ganhash COMMAND --help` lists the options")
     if isinstance(error, MemoryError):
         error = StorageError("out of memory", hint="use smaller images, a smaller batch, or more memory")
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("ganhash"):

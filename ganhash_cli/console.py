@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,10 +29,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+class ProgressName(StrEnum):
+    """How progress is shown on stderr."""
+
+    auto = "auto"
+    json = "json"
+
+
 LINE_SECONDS, LINE_SECONDS_VERBOSE = 30.0, 2.0  # between lines of progress where there is no terminal
+
+_OBJECT_SECONDS = 0.2
+_NARROW, _WIDE = 40, 80  # columns from which there is room for the time left, and for a bar and counts
 
 verbosity = 0
 """-1 quiet, 0 normal, 1 with more lines of progress, 2 with tracebacks."""
+
+
+machine = False
+"""Whether errors are JSON, as `--json` asks."""
+
+progress_as = ProgressName.auto
+"""How progress is shown. With json every line on stderr is a JSON object."""
 
 
 def say(text: str) -> None:
@@ -40,24 +61,40 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print one line for the person at the terminal; silent with -q."""
     if verbosity >= 0:
-        print(text, file=sys.stderr)
+        _tell(_line({"note": text}) if progress_as == ProgressName.json else text)
 
 
 def warn(text: str) -> None:
     """Print one warning."""
-    print(f"warning: {text}", file=sys.stderr)
+    _tell(_line({"warning": text}) if progress_as == ProgressName.json else f"warning: {text}")
 
 
 def fail(error: GanhashError) -> None:
-    """Print an error and, below it, what to do next."""
-    print(f"error: {safe(error.message)}", file=sys.stderr)
+    """Print an error and, below it, what to do next; for programs both as one JSON object."""
+    if machine or progress_as == ProgressName.json:
+        facts = {"kind": type(error).__name__, "exit": error.exit_code, "message": error.message, "hint": error.hint}
+        _tell(_line({"error": facts}))
+        return
+    _tell(f"error: {safe(error.message)}")
     if error.hint:
-        print(f"  hint: {safe(error.hint)}", file=sys.stderr)
+        _tell(f"  hint: {safe(error.hint)}")
 
 
-def emit(record: dict[str, Any]) -> None:
-    """Print one JSON object on one line."""
-    print(json.dumps(record, ensure_ascii=False).encode(errors="replace").decode(), file=sys.stdout)
+def emit(record: dict[str, Any], schema: int = 1) -> None:
+    """Print one JSON object on one line; `schema` grows when a reader of today could misread the command's records."""
+    print(_line(record, schema), file=sys.stdout)
+
+
+def _line(record: dict[str, Any], schema: int = 1) -> str:
+    return json.dumps({"schema": schema, **record}, ensure_ascii=False).encode(errors="replace").decode()
+
+
+def _tell(text: str) -> None:
+    """Print a line on stderr; where nobody reads it any more, the work goes on all the same."""
+    try:
+        print(text, file=sys.stderr)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def table(columns: list[str], rows: list[list[str]], links: list[str] | None = None) -> None:
@@ -101,19 +138,20 @@ def pictures(strip: Strip, drawing: str) -> None:
         Console(highlight=False).print(Text(" " * strip.gap).join(line), no_wrap=True)
 
 
-def follow(work: Work[T]) -> T:
-    """Draw the progress of `work` on stderr and return its result.
+def follow(work: Work[T], seen: Callable[[Progress], object] = lambda _: None) -> T:
+    """Draw the progress of `work` on stderr, show it to `seen` too, and return its result.
 
     The first Ctrl+C or SIGTERM is thrown into the work at its next step, so that it can save; the second stops
     it at once.
     """
     pending: list[int] = []
     with _signals(pending), _bars() as bars:
-        draw = _in_lines() if bars is None else _on(bars)
+        draw = _on(bars) if bars else _in_objects() if progress_as == ProgressName.json else _in_lines()
         try:
             progress = next(work)
             while True:
                 draw(progress)
+                seen(progress)
                 progress = work.throw(Interrupted(pending[0])) if pending else next(work)
         except StopIteration as stop:
             result: T = stop.value
@@ -153,23 +191,52 @@ def _signals(pending: list[int]) -> Iterator[None]:
 
 @contextmanager
 def _bars() -> Iterator[Bar | None]:
-    if verbosity < 0 or not sys.stderr.isatty():
+    drawn = progress_as == ProgressName.auto and verbosity >= 0
+    if not drawn or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield None
         return
     from rich import progress
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.table import Column
+    from rich.text import Text
 
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(bar_width=24),
-        progress.TextColumn("{task.fields[count]}"),
-        progress.TimeElapsedColumn(),
-        progress.TextColumn("left"),
-        progress.TimeRemainingColumn(),
-        progress.TextColumn("{task.fields[figures]}"),
-    )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bars:
+    class Bars(progress.Progress):
+        """Bars, and below them the figures of the stage that is running, which have no room beside a bar."""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            if figures := [task.fields["figures"] for task in self.tasks if not task.finished and task.visible]:
+                yield Text(figures[-1], style="dim", no_wrap=True, overflow="ellipsis")
+
+    err = Console(stderr=True)
+    columns: list[progress.ProgressColumn] = [
+        progress.TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        progress.TextColumn("{task.percentage:>3.0f} %", table_column=Column(no_wrap=True, min_width=5)),
+    ]
+    if err.width >= _WIDE:
+        columns[1:1] = [progress.BarColumn(bar_width=min(24, err.width - 65))]
+        columns += [progress.TextColumn("{task.fields[count]}"), progress.TimeElapsedColumn()]
+    if err.width >= _NARROW:
+        columns += [progress.TimeRemainingColumn(), progress.TextColumn("left")]
+    with Bars(*columns, console=err) as bars:
         yield bars
+
+
+def _in_objects() -> Callable[[Progress], None]:
+    """Return what prints progress for programs: where a stage begins and ends, and five times a second between."""
+    last, stage = 0.0, ""
+
+    def draw(step: Progress) -> None:
+        nonlocal last, stage
+        now = time.monotonic()
+        if step.stage == stage and step.done < step.total and now - last < _OBJECT_SECONDS:
+            return
+        last, stage = now, step.stage
+        figures = {name: value if math.isfinite(value) else None for name, value in step.figures.items()}
+        facts = {"stage": step.stage, "done": step.done, "total": step.total, "unit": step.unit, "figures": figures}
+        _tell(_line(facts))
+
+    return draw
 
 
 def _in_lines() -> Callable[[Progress], None]:
@@ -204,7 +271,10 @@ def _on(bars: Bar) -> Callable[[Progress], None]:
     def draw(step: Progress) -> None:
         count, figures = _texts(step)
         if step.stage not in tasks:
-            tasks[step.stage] = bars.add_task(step.stage, total=step.total, count=count, figures=figures)
+            # What an earlier run has done says nothing of how fast this one is.
+            tasks[step.stage] = bars.add_task(
+                step.stage, total=step.total, completed=int(step.done), count=count, figures=figures
+            )
         bars.update(tasks[step.stage], completed=step.done, total=step.total, count=count, figures=figures)
 
     return draw

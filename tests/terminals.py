@@ -19,13 +19,20 @@ _SIZES = "HHHH"  # of TIOCSWINSZ: rows, columns, and both in pixels
 
 
 def in_terminal(*arguments: str, columns: int = 80, environ: dict[str, str], pixels: int = 0) -> tuple[int, str]:
-    """Run ganhash in a terminal of 40 rows, `pixels` wide where it tells; return exit code and what it shows."""
+    """Run ganhash in a terminal, `pixels` wide where it tells; return exit code and what it shows on stdout."""
+    command = [sys.executable, "-m", "ganhash_cli", *arguments]
+    return show(command, columns=columns, environ=environ, pixels=pixels, stderr=subprocess.DEVNULL)
+
+
+def show(
+    command: list[str], *, columns: int = 80, environ: dict[str, str], pixels: int = 0, stderr: int | None = None
+) -> tuple[int, str]:
+    """Run a command in a terminal of 40 rows; return exit code and what it shows, without `stderr` its errors too."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack(_SIZES, 40, columns, pixels, 40 * 20 if pixels else 0))
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
-    command = [sys.executable, "-m", "ganhash_cli", *arguments]
     given = {**kept, "TERM": "xterm-256color", "LANG": "C.UTF-8", **environ}
-    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=given) as child:
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs if stderr is None else stderr, env=given) as child:
         os.close(theirs)
         shown = b"".join(iter(lambda: _read(ours), b""))
     os.close(ours)

@@ -11,20 +11,21 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "files", "seeds", "limits", "bits", "distinct", "scan", "asymmetric"),
+    *("progress", "names", "files", "board", "seeds", "limits", "bits", "distinct", "scan", "asymmetric"),
     *("devices", "parallel", "decoding", "shards", "address", "images", "protocols", "sample"),
 ]
 ORDER = [
     *FOUNDATIONS,
     *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
-    *("adversarial", "boundary", "generator", "gan", "pool"),
+    *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
-    *("train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
+    *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *("codes_format", "safe_hdf5", "codes", "codes_stream", "remote", "verification"),
     *("draft", "segments", "encoder", "merger", "index", "ivf", "ivf_file", "neighbours", "pusher", "queries"),
     *("choice", "results", "remote_answers", "sheet", "page", "strips", "graphics"),
     *("cover", "inspection", "duplicates", "group_page"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
+    *("separation", "code_map", "plots", "report", "report_page"),
     *("installation", "machine", "accelerators", "holdings", "problems", "diagnosis"),
 ]
 

@@ -27,7 +27,7 @@ HOSTILE = [
 class Read(HTMLParser):
     """The elements of a page with their attributes, the texts between, and whether all that opens is closed."""
 
-    VOID = ("meta", "img", "br")
+    VOID = ("meta", "img", "br", "source")
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -46,7 +46,7 @@ def test_list_imports_no_plugin() -> None:
 @pytest.mark.usefixtures("stranger")
 def test_list_as_json_is_one_object_a_line() -> None:
     lines = [json.loads(line) for line in run("list", "--json").stdout.splitlines()]
-    assert {"kind": "backbone", "name": "odd", "package": "stranger", "version": "1.2"} in lines
+    assert {"schema": 1, "kind": "backbone", "name": "odd", "package": "stranger", "version": "1.2"} in lines
 
 
 @pytest.mark.usefixtures("stranger")
@@ -62,6 +62,7 @@ def test_show_prints_the_first_line_of_the_docstring_and_the_options() -> None:
 @pytest.mark.usefixtures("stranger")
 def test_show_as_json_has_types_and_defaults() -> None:
     assert json.loads(run("show", "backbone", "odd", "--json").stdout) == {
+        "schema": 1,
         "kind": "backbone",
         "name": "odd",
         "package": "stranger",
@@ -121,4 +122,4 @@ def test_check_hands_options_over_and_refuses_those_that_do_not_fit(
 def test_check_as_json_is_one_outcome_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "stranger", "from mutants import SelfTrained as Plugin", kind="generator")
     outcomes = [json.loads(line) for line in run("check", "generator", "odd", "--json").stdout.splitlines()]
-    assert {"check": "critic_learns", "status": "skipped", "reason": "it has no critic"} in outcomes
+    assert {"schema": 1, "check": "critic_learns", "status": "skipped", "reason": "it has no critic"} in outcomes

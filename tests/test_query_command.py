@@ -76,6 +76,7 @@ def test_json_has_one_record_a_hit(capsys: Printed) -> None:
         row = stored.paths().index(b"blue/00.png")
     assert code == 0
     assert json.loads(out) == {
+        "schema": 1,
         "query": FIRST,
         "rank": 1,
         "distance": 0,

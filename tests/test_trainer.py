@@ -13,13 +13,13 @@ from ganhash_cli.engine import bits, bundle, decoding, files, images, metrics, s
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import MORE
 from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.epochs import METRICS
 from ganhash_cli.engine.losses import LOSSES
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import Work, finish
 from ganhash_cli.engine.runtime import open_runtime
 from ganhash_cli.engine.train_settings import UNLABELLED, TrainSettings
 from ganhash_cli.engine.trainer import FakePool
-from ganhash_cli.engine.training_state import METRICS
 from ganhash_cli.errors import CorruptError, InputError, Interrupted, MismatchError, UsageError
 from ganhash_cli.plugin import registry
 from ganhash_plugins.backbones.smallconv import SmallConv

@@ -63,7 +63,7 @@ def told(printed: Printed, *path: str) -> tuple[int, list[dict[str, Any]]]:
     ],
 )
 def test_what_is_sound_is_counted(capsys: Printed, path: str, record: dict[str, Any]) -> None:
-    assert told(capsys, path) == (0, [record])
+    assert told(capsys, path) == (0, [{"schema": 1, **record}])
 
 
 def test_a_person_reads_one_line_for_each(capsys: Printed) -> None:

@@ -125,6 +125,8 @@ def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
     took = "" if minutes is None else f", {minutes:.1f} minutes"
     console.say(f"{folder}/: {made.record['count']:,} fakes by {made.record['generator']['name']}{took}")
     console.say(f"look at {folder}/grid.png: real images above fakes")
+    if (made.folder / "samples" / "training.gif").exists():
+        console.say(f"and at {folder}/samples/training.gif: how the fakes came about")
     if quality["frechet_distance"] is not None:
         real, fake = quality["frechet_images"]
         console.say(

@@ -139,12 +139,19 @@ def train(
     fakes: Annotated[Path, typer.Option(help="Folder made by `ganhash generate`.")] = workspace.FAKES,
     no_fakes: Annotated[bool, typer.Option("--no-fakes", help="Train without the regulariser.")] = False,
     model: Annotated[Path, typer.Option("--model", "-m", help="Folder to write.")] = workspace.MODEL,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write losses and validation mAP for TensorBoard too.")
+    ] = False,
+    tensorboard_folder: Annotated[
+        Path | None,
+        typer.Option(help="Write them here. Default: tensorboard/ in the model's folder.", show_default=False),
+    ] = None,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     json: options.Json = False,
 ) -> None:
     """Train the hashing network. The same command again continues a run that was stopped."""
-    from ganhash_cli.engine import backbones, devices, losses, trainer
+    from ganhash_cli.engine import backbones, board, devices, losses, trainer
     from ganhash_cli.engine.train_settings import TrainSettings
 
     identity = backbones.identify(backbone, options.pairs(backbone_options, "-B"))
@@ -175,18 +182,21 @@ def train(
             seed=seed,
             precision=precision.value,
         )
-        result, skipped = console.follow(
-            trainer.train(
-                collection,
-                source,
-                settings,
-                model,
-                fakes=_pool(fakes) if settings.wants_fakes and not no_fakes else None,
-                device=where,
-                overwrite=overwrite,
-                strict=strict,
-            )
+        work = trainer.train(
+            collection,
+            source,
+            settings,
+            model,
+            fakes=_pool(fakes) if settings.wants_fakes and not no_fakes else None,
+            device=where,
+            overwrite=overwrite,
+            strict=strict,
         )
+        if tensorboard or tensorboard_folder:
+            with board.recording(tensorboard_folder or model / trainer.BOARD) as note:
+                result, skipped = console.follow(work, note)
+        else:
+            result, skipped = console.follow(work)
     _report(result, json)
     sources.warn_skipped(skipped)
     if skipped:

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _VIEWER_SECONDS = 1.0  # in which a viewer that cannot start says so
 
 
-def require_suffixes(sheet: Path | None, html: Path | None) -> None:
+def require_suffixes(sheet: Path | None, html: Path | None, option: str = "--html") -> None:
     """Raise `UsageError` where a name does not say what will be written there."""
     if sheet and sheet.suffix.lower() != ".png":
         raise UsageError(f"--sheet {sheet}: a contact sheet is a PNG", hint=f"--sheet {sheet.stem}.png")
     if html and html.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"--html {html}: a gallery is an HTML page", hint=f"--html {html.stem}.html")
+        raise UsageError(f"{option} {html}: it is an HTML page", hint=f"{option} {html.stem}.html")
 
 
 def write(answers: "Sequence[Answer]", sheet: Path | None, html: Path | None) -> None:

@@ -14,7 +14,7 @@ from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.encoder import Hasher
 from ganhash_cli.engine.images import Collection, Skipped
-from ganhash_cli.engine.metrics import Curve
+from ganhash_cli.engine.metrics import Curve, Values
 from ganhash_cli.engine.overlap import Overlap
 from ganhash_cli.engine.progress import Work
 from ganhash_cli.engine.queries import Queries
@@ -30,6 +30,7 @@ class Evaluation:
 
     `map_at_all_reranked` ranks by asymmetric distance; None where that was not asked for.
     `without_relevant` queries were left out; `unlabelled` images of the database are relevant to none.
+    `each` is the tie-aware average precision of every query that was asked, nan where it was left out.
     """
 
     bits: int
@@ -38,6 +39,7 @@ class Evaluation:
     without_relevant: int
     database: int
     unlabelled: int
+    each: Values
     map_at_all: float
     map_at_all_reranked: float | None
     r: int
@@ -121,6 +123,7 @@ def measure(found: Queries, stored: StoredCodes, known: Overlap, *, k: int, r: i
             f"none of the {len(counts.items):,} queries has an image of its class in {stored.path}",
             hint="name queries of classes that the database holds",
         )
+    each = metrics.average_precision(counts)
     by_logits = histograms.of_logits(found.logits, stored.codes, relevance.rows(found.labels)) if rerank else ()
     reranked = [metrics.average_precision(each) for each in by_logits]
     return Evaluation(
@@ -130,7 +133,8 @@ def measure(found: Queries, stored: StoredCodes, known: Overlap, *, k: int, r: i
         without_relevant=len(counts.items) - len(counted.items),
         database=len(stored),
         unlabelled=relevance.unlabelled,
-        map_at_all=metrics.mean(metrics.average_precision(counted)),
+        each=each,
+        map_at_all=metrics.mean(each[~np.isnan(each)]),
         map_at_all_reranked=metrics.mean(np.concatenate(reranked)) if rerank else None,
         r=r,
         map_at_r=metrics.mean(metrics.average_precision_at(counted, r)),

@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganhash_cli.engine import bits, devices, losses, metrics, sampling, training_state
+from ganhash_cli.engine import bits, devices, epochs, losses, metrics, sampling, training_state
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import augment
 from ganhash_cli.engine.losses.entropy import ENTROPIES, weight_at
 from ganhash_cli.engine.model import HashNet, frozen_statistics, logits_of, to_tensor
-from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.progress import Progress, Rate, Work
 from ganhash_cli.engine.sampling import TrainingData
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
@@ -45,19 +45,20 @@ def fit(
     steps = settings.epochs * per_epoch
     state = training_state.start(network, data.labels.shape[1], settings, steps, device)
     training_state.resume(state, folder, run)
-    saved = time.monotonic()
+    saved, rate = time.monotonic(), Rate()
     try:
         while state.step < steps:
             figures = _step(state, data, settings, steps, device)
             state.step += 1
             if state.step % per_epoch == 0:
                 _judge(state, data, figures, state.step // per_epoch, device)
-                training_state.log(state, folder)
+                epochs.write(state.history, folder)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 training_state.save(state, folder, run)
                 saved = time.monotonic()
             if state.history and (score := state.history[-1]["validation_map"]) is not None:
                 figures["mAP"] = score
+            figures["images/s"] = rate.after(settings.batch)
             yield Progress(f"training {settings.backbone.name}", state.step, steps, figures, "steps")
     except (Interrupted, UsageError):
         training_state.save(state, folder, run)

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from ganhash_cli.engine import checkpoint, devices, diffaugment
 from ganhash_cli.engine.adversarial import CLASS_WEIGHTS, OBJECTIVES, Objective, gradient_penalty, verdict
 from ganhash_cli.engine.generator import GenerateSettings, contract
-from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.progress import Progress, Rate, Work
+from ganhash_cli.engine.samples import Samples
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import Interrupted, UsageError
 from ganhash_cli.plugin.contracts import Adversarial, SelfTrained
@@ -48,14 +49,23 @@ class Data:
 
 
 def train(
-    network: nn.Module, data: Data, settings: GenerateSettings, checkpoints: Path, device: torch.device
+    network: nn.Module,
+    data: Data,
+    settings: GenerateSettings,
+    checkpoints: Path,
+    device: torch.device,
+    samples: Samples | None = None,
 ) -> Work[nn.Module]:
     """Train for `settings.steps` or `.minutes` and return the moving average of the weights, in eval mode.
 
-    State is saved in `checkpoints` every half minute and at the end, and taken up from there.
+    State is saved in `checkpoints` every half minute and at the end, and taken up from there; `samples` are drawn on
+    the way.
     """
     state = _start(network, settings, device)
     _resume(state, checkpoints)
+    if samples:
+        samples.forget(after=state.step)
+    rate = Rate()
     total = float(settings.steps or 60 * (settings.minutes or 0))
     saved = last = time.monotonic()
     try:
@@ -65,6 +75,8 @@ def train(
             _slow_down(state, settings, done / total)
             figures = _step(state, data, settings, device)
             state.step += 1
+            if samples:
+                samples.note(state.step, state.average)
             now = time.monotonic()
             state.seconds, last = state.seconds + now - last, now
             if now - saved > CHECKPOINT_SECONDS:
@@ -72,12 +84,15 @@ def train(
                 saved = now
             done = state.step if settings.steps else min(state.seconds, total)
             unit = "steps" if settings.steps else "s"
+            figures["images/s"] = rate.after(settings.batch)
             yield Progress(f"training {settings.generator.name}", done, total, figures, unit)
     except Interrupted:
         _save(state, checkpoints)
         raise
     _save(state, checkpoints)
     _grow(state, 1.0)
+    if samples:
+        samples.note(state.step, state.average, last=True)
     return state.average
 
 

@@ -51,7 +51,7 @@ _STYLE = """
 body { font: 1rem/1.4 system-ui, sans-serif; color: var(--ink); background: var(--paper); padding: 1rem;
   max-width: 90rem; margin: 0 auto; overflow-wrap: anywhere }
 h1 { font-size: 1.4rem }
-h2 { font-size: 1rem }
+h2, h3, h4 { font-size: 1rem }
 header, section { padding-bottom: 1.25rem }
 section { border-top: 1px solid var(--line); padding-top: 1.25rem; display: grid; gap: 1rem }
 p, small { color: var(--faint) }
@@ -69,7 +69,8 @@ figcaption { padding: .25rem 4px 0 }
 .label, small { display: block }
 small { font-size: .8rem }
 .key { display: inline-block; margin-right: 1rem }
-@media (min-width: 48rem) { section { grid-template-columns: 12rem 1fr; column-gap: 2rem } h2 { grid-column: 1 / -1 } }
+@media (min-width: 48rem) { section { grid-template-columns: 12rem 1fr; column-gap: 2rem }
+  h2, h3, h4 { grid-column: 1 / -1 } }
 """
 
 _HEAD = """<!doctype html>
@@ -91,10 +92,10 @@ $about
 """
 
 _SECTION = """<section aria-labelledby="q$number">
-<h2 id="q$number"><bdi>$name</bdi></h2>
+<$heading id="q$number"><bdi>$name</bdi></$heading>
 <figure class="query">
 $picture
-<figcaption><strong>query</strong>$label</figcaption>
+<figcaption><strong>query</strong>$label$fact</figcaption>
 </figure>
 $hits
 </section>
@@ -126,13 +127,13 @@ def _parts(answers: Sequence[Answer]) -> Iterator[str]:
     )
     yield head("nearest images", _about(answers))
     for number, answer in enumerate(shown, start=1):
-        yield _section(number, answer, tiles)
+        yield section(number, answer, tiles)
     yield TAIL
 
 
-def head(title: str, about: str) -> str:
+def head(title: str, about: str, more_style: str = "") -> str:
     """Return a page up to its sections, which `TAIL` closes: a policy that allows pictures inside it and one style."""
-    style = _style()
+    style = _style() + more_style
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     heading = title.capitalize()
@@ -165,15 +166,18 @@ def _about(answers: Sequence[Answer]) -> str:
     return about
 
 
-def _section(number: int, answer: Answer, tiles: Iterator[Tile]) -> str:
+def section(number: int, answer: Answer, tiles: Iterator[Tile], heading: str = "h2", fact: str = "") -> str:
+    """Return one query with its neighbours, whose pictures are the next of `tiles`; `fact` stands below the query."""
     name = text(answer.query)
     queried = picture(next(tiles), f"query {name}")
     hits = "".join(_hit(answer, hit, next(tiles)) for hit in answer.hits[:MOST_HITS])
     return Template(_SECTION).substitute(
         number=number,
+        heading=heading,
         name=name,
         picture=queried,
         label=_label(", ".join(answer.labels)),
+        fact=f"\n<small>{text(fact)}</small>" if fact else "",
         hits=f"<ol>\n{hits}</ol>" if hits else "<p>no image is near enough</p>",
     )
 

@@ -20,6 +20,7 @@ from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.images import Collection, Skipped
 from ganhash_cli.engine.judge import Labels, Pictures, Pixels
 from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.samples import FILM, ROWS, SAMPLES, Samples
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import CorruptError, InputError, UsageError
 
@@ -69,9 +70,10 @@ def make(
         loaded = yield from images.load(collection, settings.size or 0, strict=strict, scratch=folder / fakes.WORK)
         real, unlabelled = _training(collection, loaded)
         names = () if real.labels is None else collection.class_names
-        network = yield from _trained(real, len(names), settings, folder / fakes.WORK / CHECKPOINTS, device)
+        samples = Samples(folder / SAMPLES, _spread(real.labels, ROWS * ROWS), settings.seed)
+        network = yield from _trained(real, len(names), settings, folder / fakes.WORK / CHECKPOINTS, device, samples)
         record = {"source": source, **plan, "training_images": len(real.pixels), "class_names": names}
-        made = yield from _written(network, real, settings, features, folder, record)
+        made = yield from _written(network, real, settings, features, folder, record, samples)
         return Made(made, (*loaded.skipped, *unlabelled))
 
 
@@ -163,7 +165,12 @@ def _training(collection: Collection, loaded: images.Pixels) -> tuple[Pictures, 
 
 
 def _trained(
-    real: Pictures, classes: int, settings: GenerateSettings, checkpoints: Path, device: torch.device
+    real: Pictures,
+    classes: int,
+    settings: GenerateSettings,
+    checkpoints: Path,
+    device: torch.device,
+    samples: Samples,
 ) -> Work[nn.Module]:
     torch.manual_seed(derive(settings.seed, "weights"))
     _, height, width, channels = real.pixels.shape
@@ -171,7 +178,7 @@ def _trained(
     _require_mixing(network, settings, classes)
     pixels = torch.from_numpy(np.ascontiguousarray(real.pixels.transpose(0, 3, 1, 2)))
     labels = None if real.labels is None else torch.from_numpy(real.labels)
-    return (yield from gan.train(network, gan.Data(pixels, labels), settings, checkpoints, device))
+    return (yield from gan.train(network, gan.Data(pixels, labels), settings, checkpoints, device, samples))
 
 
 def _written(
@@ -181,6 +188,7 @@ def _written(
     features: judge.Features,
     folder: Path,
     record: dict[str, Any],
+    samples: Samples,
 ) -> Work[Fakes]:
     """Draw, judge and write everything aside, then put it in its place."""
     staged = folder / fakes.WORK / "made"
@@ -196,6 +204,7 @@ def _written(
     judged = fake if mixtures is None else replace(fake, labels=None)
     figures, scores = yield from judge.judge(real, judged, features, settings.seed)
     grid.write(staged / fakes.GRID, _bands(real, fake, names))
+    samples.film(staged / SAMPLES / FILM)
     with files.atomic_write(staged / fakes.WEIGHTS) as stream:
         stream.write(to_safetensors({name: value.contiguous() for name, value in network.cpu().state_dict().items()}))
     record |= {

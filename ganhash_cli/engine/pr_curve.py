@@ -36,24 +36,28 @@ def write_plot(result: Evaluation, path: Path) -> None:
 
     figure = Figure(figsize=(7, 5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    _draw_curve(axes, result.curve)
-    _number_points(axes, result.curve)
+    draw(axes, result.curve, line=_LINE, faint=_FAINT, paper="white")
+    axes.grid(color=_GRID)
     _frame(axes, result)
     with files.atomic_write(path) as stream:
         figure.savefig(stream, format="png")
 
 
-def _draw_curve(axes: Axes, curve: Curve) -> None:
-    axes.axhline(curve.precision[-1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)), label="all images (chance)")
-    axes.plot(curve.recall, curve.precision, color=_LINE, linewidth=1.8, zorder=2)
-    kinds = ((curve.empty == 0, _LINE, "each query finds some"), (curve.empty > 0, "white", "some queries find none"))
+def draw(axes: Axes, curve: Curve, *, line: str, faint: str, paper: str) -> None:
+    """Draw a curve in these colours, with the numbers of its radii, and the precision of all images as chance."""
+    axes.axhline(curve.precision[-1], color=faint, linewidth=1, linestyle=(0, (4, 3)), label="all images (chance)")
+    axes.plot(curve.recall, curve.precision, color=line, linewidth=1.8, zorder=2)
+    kinds = ((curve.empty == 0, line, "each query finds some"), (curve.empty > 0, paper, "some queries find none"))
     for points, fill, meaning in kinds:
         if points.any():
             at = curve.recall[points], curve.precision[points]
-            axes.scatter(*at, s=26, c=fill, edgecolors=_LINE, zorder=3, label=meaning)
+            axes.scatter(*at, s=26, c=fill, edgecolors=line, zorder=3, label=meaning)
+    _number_points(axes, curve, faint)
+    axes.set(xlim=(-0.02, 1.07), ylim=(-0.02, 1.06), xlabel="recall", ylabel="precision")
+    axes.legend(title="numbers: the radius in bits", frameon=False, fontsize=9, title_fontsize=9, alignment="left")
 
 
-def _number_points(axes: Axes, curve: Curve) -> None:
+def _number_points(axes: Axes, curve: Curve, colour: str) -> None:
     """Write the radius beside the points that lie far enough from those numbered already, 0 and 2 first."""
     points = list(zip(curve.recall.tolist(), curve.precision.tolist(), strict=True))
     numbered: list[tuple[float, float]] = []
@@ -61,7 +65,7 @@ def _number_points(axes: Axes, curve: Curve) -> None:
         x, y = points[radius]
         if all(max(abs(x - other), abs(y - level)) >= _APART for other, level in numbered):
             numbered.append((x, y))
-            axes.annotate(str(radius), (x, y), (6, 4), textcoords="offset points", color=_FAINT, fontsize=8)
+            axes.annotate(str(radius), (x, y), (6, 4), textcoords="offset points", color=colour, fontsize=8)
 
 
 def _frame(axes: Axes, result: Evaluation) -> None:
@@ -69,10 +73,7 @@ def _frame(axes: Axes, result: Evaluation) -> None:
         f"{result.bits} bits, {result.queries:,} queries, {result.database:,} images,"
         f" mAP@all {result.map_at_all:.3f} (tie-aware)"
     )
-    axes.set(xlim=(-0.02, 1.07), ylim=(-0.02, 1.06), xlabel="recall", ylabel="precision")
     axes.set_title("Precision and recall within a Hamming radius", color=_INK, loc="left", pad=24, weight="bold")
     axes.text(0, 1.025, facts, transform=axes.transAxes, color=_FAINT, fontsize=9)
-    axes.grid(color=_GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(title="numbers: the radius in bits", frameon=False, fontsize=9, title_fontsize=9, alignment="left")

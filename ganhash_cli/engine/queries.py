@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import islice
 
@@ -38,6 +38,17 @@ class Queries:
     skipped: tuple[Skipped, ...]
     logits: NDArray[np.float32]
     digests: tuple[str, ...]
+
+    def only(self, rows: Sequence[int]) -> Queries:
+        """Return some of them, in the order of `rows`."""
+        return replace(
+            self,
+            files=tuple(self.files[row] for row in rows),
+            codes=self.codes[rows],
+            labels=tuple(self.labels[row] for row in rows),
+            logits=self.logits[rows],
+            digests=tuple(self.digests[row] for row in rows),
+        )
 
 
 def require_match(bundle: Bundle, stored: StoredCodes | Remote) -> Header:

@@ -27,16 +27,20 @@ from ganhash_cli.engine import (
     unlabelled,
 )
 from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.epochs import METRICS
 from ganhash_cli.engine.images import Collection, Pixels
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import Work
 from ganhash_cli.engine.sampling import TrainingData
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import UNLABELLED, TrainSettings
-from ganhash_cli.engine.training_state import CHECKPOINTS, METRICS
+from ganhash_cli.engine.training_state import CHECKPOINTS
 from ganhash_cli.errors import MismatchError, UsageError
 
 _LOG = logging.getLogger(__name__)
+
+BOARD = "tensorboard"
+"""The folder in model/ of what is written for TensorBoard, where that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -178,4 +182,5 @@ def _clear(folder: Path) -> None:
     """Remove an earlier run, its description first, so that what is left never looks finished."""
     for name in (bundle.DESCRIPTION, bundle.WEIGHTS, bundle.ONNX, bundle.TRAINED_ON, METRICS):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    for name in (CHECKPOINTS, BOARD):
+        shutil.rmtree(folder / name, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ganhash_cli.engine import checkpoint, files, losses
+from ganhash_cli.engine import checkpoint, losses
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
@@ -20,7 +19,6 @@ from ganhash_cli.errors import UsageError
 _LOG = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
-METRICS = "metrics.jsonl"
 
 
 @dataclass
@@ -95,9 +93,3 @@ def resume(state: TrainingState, folder: Path, run: str) -> None:
     _LOG.info("going on from step %s", f"{step:,}")
     state.step, state.best = step, record["best"]
     state.best_score, state.history = record["best_score"], record["history"]
-
-
-def log(state: TrainingState, folder: Path) -> None:
-    """Write the figures of every epoch so far, one JSON object a line; whole again after a resume."""
-    with files.atomic_write(folder / METRICS) as stream:
-        stream.writelines(json.dumps(row).encode() + b"\n" for row in state.history)

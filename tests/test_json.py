@@ -27,7 +27,9 @@ SUCCESSES = {
     "generate": ("generate", "folder", *QUICK),
     "train": ("train", "folder", *TRAIN, "-m", "trained", "--no-fakes"),
     "encode": ("encode", "folder"),
+    "merge": ("merge", "part.h5", "-o", "whole.h5"),
     "query": ("query", "queries", "-k", "2"),
+    "query --index": ("query", "queries", "-k", "2", "--index", "ivf"),
     "query --rerank": ("query", "queries/red/00.png", "-k", "2", "--rerank"),
     "dedup": ("dedup", "folder", "--max-distance", "3"),
     "evaluate": ("evaluate", "--queries", "queries"),
@@ -46,6 +48,8 @@ FAILURES = {
     "generate": (("generate", "nowhere"), 4),
     "train": (("train", "nowhere"), 4),
     "encode": (("encode", "nowhere"), 4),
+    "merge": (("merge", "nowhere.h5", "-o", "whole.h5"), 4),
+    "push": (("push", "nowhere.h5", "--to", "postgresql://localhost/nowhere"), 4),
     "query": (("query", "nowhere.png"), 4),
     "query, none near": (("query", "lone.png", "--max-distance", "0"), 10),
     "dedup": (("dedup", "nowhere.h5"), 4),
@@ -99,6 +103,8 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", SUCCESSES)
 def test_a_result_has_the_fields_of_the_page_and_no_others(name: str, capsys: Printed) -> None:
+    if name == "merge":
+        run(capsys, "encode", "folder", "--shard", "1/1", "-o", "part.h5")
     code, out, error = run(capsys, *SUCCESSES[name], "--json")
     assert code in ((0,) if name != "doctor" else (0, 4, 9, 11)), error
     always, perhaps = documented()[re.sub(r" (--|model|codes).*", "", name)]

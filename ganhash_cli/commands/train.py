@@ -193,6 +193,8 @@ def train(
             strict=strict,
         )
         if tensorboard or tensorboard_folder:
+            if chosen == Loss.itq:
+                console.note("itq fits at once and takes no steps: TensorBoard gets nothing")
             with board.recording(tensorboard_folder or model / trainer.BOARD) as note:
                 result, skipped = console.follow(work, note)
         else:

@@ -57,8 +57,15 @@ def finish(folder: Path, wanted: Reference) -> None:
 
 def wait_for_progress(process: ForkServerProcess, folder: Path) -> None:
     """Wait for a checkpoint or a segment, or for the end."""
-    while process.exitcode is None and not [*folder.rglob("step-*.ckpt"), *folder.rglob("seg-*.h5")]:
+    while process.exitcode is None and not saved(folder):
         time.sleep(0.002)
+
+
+def saved(folder: Path) -> bool:
+    try:
+        return any(path.match("step-*.ckpt") or path.match("seg-*.h5") for path in folder.rglob("*"))
+    except FileNotFoundError:  # a folder that was renamed while it was looked through
+        return False
 
 
 def kill_at_random(folder: Path, wanted: Reference, kills: int, seed: int) -> None:

@@ -9,10 +9,22 @@ import pytest
 import torch
 
 from ganhash_cli.commands.train import Augment, EntropyOn, Loss
-from ganhash_cli.engine import bits, bundle, decoding, files, images, metrics, sampling, trainer, training_state
+from ganhash_cli.engine import (
+    bits,
+    bundle,
+    decoding,
+    devices,
+    files,
+    images,
+    metrics,
+    sampling,
+    trainer,
+    training_state,
+)
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import MORE
 from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.devices import Precision
 from ganhash_cli.engine.epochs import METRICS
 from ganhash_cli.engine.losses import LOSSES
 from ganhash_cli.engine.model import HashNet
@@ -103,13 +115,29 @@ def test_a_changed_description_is_found(trained: Bundle, tmp_path: Path):
         Bundle.open(tmp_path)
 
 
-def test_a_stopped_run_ends_with_the_same_weights(coloured: Path, tmp_path: Path):
-    finish(run(coloured, tmp_path / "whole"))
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_stopped_run_ends_with_the_same_weights(coloured: Path, tmp_path: Path, precision: Precision):
+    chosen = settings(precision=precision)
+    finish(run(coloured, tmp_path / "whole", chosen))
     for stop_at in (2, 5):
         with pytest.raises(Interrupted):
-            stop(run(coloured, tmp_path / "stopped"), stop_at)
-    finish(run(coloured, tmp_path / "stopped"))
+            stop(run(coloured, tmp_path / "stopped", chosen), stop_at)
+    finish(run(coloured, tmp_path / "stopped", chosen))
     assert files.sha256(tmp_path / "stopped" / bundle.WEIGHTS) == files.sha256(tmp_path / "whole" / bundle.WEIGHTS)
+
+
+@pytest.mark.parametrize("settled", ["float32", "bfloat16"])
+def test_the_precision_that_auto_chose_is_recorded(
+    coloured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settled: Precision
+):
+    monkeypatch.setattr(devices, "settle", lambda asked, *_: settled if asked == "auto" else asked)
+    done, _ = finish(run(coloured, tmp_path / "model", settings(epochs=1)))
+    assert done.settings["precision"] == settled
+    again, _ = finish(run(coloured, tmp_path / "model", settings(epochs=1, precision=settled)))
+    assert again.fingerprint == done.fingerprint
+    other: Precision = "float32" if settled == "bfloat16" else "bfloat16"
+    with pytest.raises(UsageError, match="other settings"):
+        finish(run(coloured, tmp_path / "model", settings(epochs=1, precision=other)))
 
 
 def test_the_same_command_again_gives_the_same_model_without_training(coloured: Path, tmp_path: Path):

@@ -41,8 +41,8 @@ def keep_freed_memory() -> None:
         mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc takes
 
 
-def settle(precision: Precision, device: torch.device, network: nn.Module | None = None) -> Precision:
-    """Return what "auto" means here: bfloat16 on a processor that computes in it, where `network` gains by that.
+def settle(precision: Precision, device: torch.device, network: nn.Module) -> Precision:
+    """Return what "auto" means for a hashing network: bfloat16 on a processor that computes in it, where that pays.
 
     A depthwise convolution does not: torch computes the gradient of its weights slower in bfloat16 than in float32.
     """
@@ -50,11 +50,11 @@ def settle(precision: Precision, device: torch.device, network: nn.Module | None
         return precision
     known: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     able = device.type == "cpu" and any(known.get(name) for name in _BFLOAT16)
-    return "bfloat16" if able and not (network and any(map(_depthwise, network.modules()))) else "float32"
+    return "bfloat16" if able and not any(map(_depthwise, network.modules())) else "float32"
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return the context for a forward pass in a precision that is settled."""
+    """Return the context for a forward pass; "auto" that nobody settled is float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 

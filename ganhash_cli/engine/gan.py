@@ -132,10 +132,7 @@ def _rates(settings: GenerateSettings) -> dict[str, float]:
 
 
 def _slow_down(state: _State, settings: GenerateSettings, progress: float) -> None:
-    """Lower both rates to 0 over the second half (Zhu et al. 2017, arXiv:1703.10593, section 4).
-
-    Critic and generator that go on at their full rate collapse in the end.
-    """
+    """Lower both rates to 0 over the second half (Zhu et al. 2017, arXiv:1703.10593, section 4)."""
     for name, optimiser in state.optimisers.items():
         optimiser.param_groups[0]["lr"] = _rates(settings)[name] * min(1.0, 2 * (1 - progress))
 

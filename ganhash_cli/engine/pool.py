@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from ganhash_cli.engine import boundary, devices, fakes, files, gan, generator, grid, images, judge
+from ganhash_cli.engine import boundary, fakes, files, gan, generator, grid, images, judge
 from ganhash_cli.engine.boundary import Mixtures
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.generator import GenerateSettings
@@ -60,7 +60,7 @@ def make(
     """
     if not collection.entries:
         raise images.nothing_usable(collection, collection.skipped)
-    settings = _resolved(settings, collection, device)
+    settings = _resolved(settings, collection)
     plan = {"settings": asdict(settings), "training_digest": images.content_digest(collection)}
     with files.lock(folder):
         if not overwrite and (done := _finished(folder, plan)):
@@ -83,15 +83,14 @@ def default_size(collection: Collection) -> int:
     return int(np.clip(np.median(sides), 28, 64)) if len(sides) else 28
 
 
-def _resolved(settings: GenerateSettings, collection: Collection, device: torch.device) -> GenerateSettings:
-    """Fill in what the images and the machine decide."""
+def _resolved(settings: GenerateSettings, collection: Collection) -> GenerateSettings:
+    """Fill in what the images decide."""
     few = len(collection.entries) < FEW_IMAGES
     return replace(
         settings,
         steps=settings.steps if settings.steps or settings.minutes else generator.DEFAULT_STEPS,
         size=settings.size or default_size(collection),
         augment=settings.augment or ("translation,cutout,color" if few else "translation,cutout"),
-        precision=devices.settle(settings.precision, device),
     )
 
 

@@ -42,7 +42,7 @@ def adversarial(name: str, side: int, *, plain: bool) -> Turn:
     """Return a step of critic and generator on 64 images."""
     pixels = torch.randint(0, 256, (IMAGES, 3, side, side), dtype=torch.uint8)
     data = gan.Data(pixels, torch.arange(IMAGES) % CLASSES)
-    precision = "float32" if plain else devices.settle("auto", CPU)
+    precision = "float32" if plain else "bfloat16"
     identity = registry.identify("generator", name, {})
     settings = generator.GenerateSettings(
         generator=identity, steps=1000, size=side, augment="translation,cutout", precision=precision

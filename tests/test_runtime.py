@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -176,3 +177,23 @@ def test_onnx_runtime_leaves_nothing_behind_and_so_has_nothing_to_report(model: 
     code += "runtime.open_runtime(bundle.Bundle.open(Path(sys.argv[1])), 'onnx')"
     subprocess.run([sys.executable, "-c", code, str(model)], env=kept | places, check=True)
     assert list(home.iterdir()) == []
+
+
+def test_threads_may_all_begin_with_openvino_at_once(model: Path):
+    code = """
+        import os, sys, threading
+        from pathlib import Path
+        import numpy as np
+        from ganhash_cli.engine import bundle, runtime
+        opened = runtime.open_runtime(bundle.Bundle.open(Path(sys.argv[1])), "openvino", callers=4)
+        image, gate = np.zeros((1, opened.side, opened.side, 3), np.uint8), threading.Barrier(4)
+        sys.setswitchinterval(1e-6)
+        threads = [threading.Thread(target=lambda: (gate.wait(), opened.logits(image)), daemon=True) for _ in range(4)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join(20)
+        os._exit(any(thread.is_alive() for thread in threads))
+    """
+    assert (
+        subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(model)], check=False, timeout=120).returncode
+        == 0
+    )

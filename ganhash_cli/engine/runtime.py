@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from queue import SimpleQueue
 from typing import Any, Literal
 
 import numpy as np
@@ -114,7 +114,7 @@ def onnx(model: bytes, numeric: Numeric = "float32", callers: int = 1) -> Comput
 def openvino(model: bytes, numeric: Numeric = "float32", callers: int = 1) -> Compute:
     """Return what OpenVINO computes of a model on the processor; `UsageError` where that has no such arithmetic."""
     try:
-        from openvino import Core
+        from openvino import Core, Tensor
     except ImportError:
         raise PluginError(
             "the runtime openvino is not installed", hint="pip install 'ganhash[openvino]', or use --runtime auto"
@@ -126,13 +126,20 @@ def openvino(model: bytes, numeric: Numeric = "float32", callers: int = 1) -> Co
     compiled = Core().compile_model(Core().read_model(model), "CPU", settings)
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
         raise UsageError(f"this processor cannot compute in {numeric}", hint="use --precision float32")
-    own = threading.local()  # a request computes one batch at a time
+    # Its binding looks up numpy when it is first asked for an array; two threads that do so at once can wait for each
+    # other for ever.
+    Tensor(np.zeros(1, np.uint8)).data[:] = 0
+    idle: SimpleQueue[Any] = SimpleQueue()  # of requests: each computes one batch at a time
+    for _ in range(callers):
+        idle.put(compiled.create_infer_request())
 
     def compute(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
-        # The result lies in memory that the next batch overwrites.
-        logits: NDArray[np.float32] = own.request.infer({"images": images})[0].copy()
+        request = idle.get()
+        try:
+            # The result lies in memory that the next batch overwrites.
+            logits: NDArray[np.float32] = request.infer({"images": images})[0].copy()
+        finally:
+            idle.put(request)
         return logits
 
     return compute

@@ -11,8 +11,8 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "files", "board", "seeds", "limits", "bits", "distinct", "scan", "asymmetric"),
-    *("devices", "parallel", "decoding", "shards", "address", "images", "protocols", "sample"),
+    *("progress", "names", "files", "board", "seeds", "limits", "bits", "distinct", "parallel", "scan", "asymmetric"),
+    *("devices", "decoding", "shards", "address", "images", "protocols", "sample"),
 ]
 ORDER = [
     *FOUNDATIONS,

@@ -12,21 +12,12 @@ import pytest
 
 import forked
 from forked import Death
-from ganhash_cli import app
 from ganhash_cli.engine import codes
 from linear_hash import BITS, write_bundle
 from pictures import paint_classes
+from test_encode_command import Printed, run
 
-Printed = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[1]
-
-
-def run(printed: Printed, *arguments: str) -> tuple[int, str, str]:
-    """Run the command line in this process; return exit code, stdout and stderr."""
-    with pytest.raises(SystemExit) as ended:
-        app.main(list(arguments))
-    out, error = printed.readouterr()
-    return int(ended.value.code or 0), out, error
 
 
 @pytest.fixture(autouse=True)

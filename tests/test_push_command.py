@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import postgres
-from ganhash_cli import app
 from ganhash_cli.engine import pusher, remote
 from ganhash_cli.engine.codes import open_codes
 from ganhash_cli.engine.progress import finish
@@ -22,17 +21,9 @@ from linear_hash import write_bundle
 from memory_index import KEPT, Memory
 from pictures import paint, paint_classes
 from stranger import install
+from test_encode_command import Printed, run
 
-Printed = pytest.CaptureFixture[str]
 URL = "memory://here"
-
-
-def run(printed: Printed, *arguments: str) -> tuple[int, str, str]:
-    """Run the command line in this process; return exit code, stdout and stderr."""
-    with pytest.raises(SystemExit) as ended:
-        app.main(list(arguments))
-    out, error = printed.readouterr()
-    return int(ended.value.code or 0), out, error
 
 
 @pytest.fixture(autouse=True)

@@ -32,10 +32,7 @@ def evaluate(
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Rank by asymmetric distance too: bits count by the query's sureness.")
     ] = False,
-    allow_overlap: Annotated[
-        bool,
-        typer.Option("--allow-overlap", help="Count queries that stand in the database or were trained on."),
-    ] = False,
+    allow_overlap: options.AllowOverlap = False,
     json: options.Json = False,
 ) -> None:
     """Measure how well labelled queries find images of their class. Definitions: docs/metrics.md."""

@@ -37,6 +37,9 @@ DeviceOption = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides every random choice.")]
 Model = Annotated[Path, typer.Option("--model", "-m", help="Folder made by `ganhash train`.")]
 Codes = Annotated[Path, typer.Option("--codes", help="Codes file made by `ganhash encode`.")]
+AllowOverlap = Annotated[
+    bool, typer.Option("--allow-overlap", help="Count queries that stand in the database or were trained on.")
+]
 Collection = Annotated[str, typer.Option("--name", help="Which collection, such as a table, of the index.")]
 IndexOptions = Annotated[
     list[str] | None,

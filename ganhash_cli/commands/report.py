@@ -31,10 +31,7 @@ def report(
     ] = None,
     fakes: Annotated[Path, typer.Option(help="Folder made by `ganhash generate`.")] = workspace.FAKES,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML page to write.")] = Path("report.html"),
-    allow_overlap: Annotated[
-        bool,
-        typer.Option("--allow-overlap", help="Count queries that stand in the database or were trained on."),
-    ] = False,
+    allow_overlap: options.AllowOverlap = False,
     json: options.Json = False,
 ) -> None:
     """Show a trained model on one page: training, fakes, codes, and what queries find. See docs/report.md."""

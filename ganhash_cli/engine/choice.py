@@ -2,17 +2,16 @@
 
 Exact is what a person expects, so `auto` leaves it only where waiting is saved that would be felt: where comparing
 all with all takes `_PATIENCE` and the index, with the time to build it where none is kept, at most half of that.
-The figures are seconds of one core of an AMD EPYC with AVX-512; `make bench-scale` measures them, docs/performance.md
-shows them. Another machine shifts where the two meet, not what is found.
+The figures are seconds of one core of an AMD EPYC with AVX-512, rough ones; `make bench-scale` measures those of 64
+bits anew. Another machine shifts where the two meet, not what is found.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
-from ganhash_cli.engine import ivf_file
+from ganhash_cli.engine import ivf_file, parallel
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.index import ExactIndex
 from ganhash_cli.engine.ivf import IvfIndex
@@ -50,5 +49,5 @@ def seconds(codes: int, width: int, queries: int) -> tuple[float, float, float]:
     >>> [round(each, 1) for each in seconds(1_000_000, 8, 1)][:1]
     [0.0]
     """
-    cores = os.cpu_count() or 1
+    cores = parallel.threads()
     return codes * queries * _COMPARED[width] / cores, codes * _BUILT / cores, queries * _PROBED

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ganhash_cli.engine.bits import Codes, Numeric
 from ganhash_cli.engine.shards import Shard
+from ganhash_cli.errors import MismatchError
 
 FORMAT = b"ganhash-codes"
 SCHEMA = 2
@@ -59,6 +60,11 @@ class Header:
     numeric: Numeric = "float32"
     shard: Shard | None = None
 
+    @property
+    def maker(self) -> tuple[str, int, int, Numeric]:
+        """What made the codes, the model and the arithmetic; those of two makers are not compared."""
+        return self.fingerprint, self.bits, self.side, self.numeric
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -93,6 +99,15 @@ def pack(header: Header, rows: Rows) -> tuple[dict[str, NDArray[Any]], dict[str,
         packed["class_names"] = pack_class_names(header)
     columns = {name: data.astype(COLUMNS[name].dtype, copy=False) for name, data in packed.items()}
     return columns, facts(header, {name: digest(data) for name, data in columns.items()})
+
+
+def require_one_maker(one: Header, name: object, other: Header, other_name: object, hint: str) -> None:
+    """Raise `MismatchError` where codes under two headers were made by two models, or in two arithmetics."""
+    if replace(one, numeric=other.numeric).maker != other.maker:
+        makers = f"the model {one.fingerprint[:12]}, but {other_name} by {other.fingerprint[:12]}"
+        raise MismatchError(f"{name} was made by {makers}", hint)
+    if one.numeric != other.numeric:
+        raise MismatchError(f"{name} was computed in {one.numeric}, but {other_name} in {other.numeric}", hint)
 
 
 def facts(header: Header, digests: Mapping[str, bytes]) -> dict[str, Any]:

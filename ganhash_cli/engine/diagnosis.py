@@ -20,8 +20,6 @@ from ganhash_cli.plugin import probing
 from ganhash_cli.plugin.probing import Fault
 from ganhash_cli.plugin.registry import Plugin
 
-SCHEMA = 1
-
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -67,7 +65,6 @@ class Diagnosis:
     def record(self) -> dict[str, Any]:
         """Return all of it as plain values for JSON, without a name of a file, a person or a machine."""
         return {
-            "schema": SCHEMA,
             "ganhash": __version__,
             "python": self.python,
             "dependencies": None if self.dependencies is None else [asdict(each) for each in self.dependencies],

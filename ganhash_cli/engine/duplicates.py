@@ -15,14 +15,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import cover, distinct, inspection
+from ganhash_cli.engine import codes_format, cover, distinct, inspection
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.inspection import Look, Looks
 from ganhash_cli.engine.progress import Work
-from ganhash_cli.errors import MismatchError
 
-SCHEMA = 1  # of the records
 _BITS_A_STEP = 16
 
 Kind = Literal["best", "reference", "exact", "near"]
@@ -67,7 +65,7 @@ class Group:
             }
             for member in self.members
         ]
-        return {"schema": SCHEMA, "group": number, "bits": self.bits, "images": images}
+        return {"group": number, "bits": self.bits, "images": images}
 
 
 def default_distance(bits: int) -> int:
@@ -77,17 +75,6 @@ def default_distance(bits: int) -> int:
     [0, 3, 4]
     """
     return bits // _BITS_A_STEP
-
-
-def require_same_model(one: StoredCodes, other: StoredCodes) -> None:
-    """Raise `MismatchError` where two files hold codes of two models, or of two arithmetics: those are not compared."""
-    made = [(each.header.fingerprint, each.header.bits, each.header.numeric) for each in (one, other)]
-    if made[0] != made[1]:
-        first, second = (f"{fingerprint[:12]} in {numeric}" for fingerprint, _, numeric in made)
-        raise MismatchError(
-            f"{one.path} was made by the model {first}, but {other.path} by {second}",
-            hint="encode both with one model, then compare them again",
-        )
 
 
 def find(stored: StoredCodes, most: int, *, exact: bool = False) -> Work[list[Group]]:
@@ -116,7 +103,8 @@ def find_in_reference(
 
     Of several at that distance it is an equal picture, or else the best. Raises `MismatchError` for two models.
     """
-    require_same_model(stored, reference)
+    hint = "encode both with one model, then compare them again"
+    codes_format.require_one_maker(stored.header, stored.path, reference.header, reference.path, hint)
     own, theirs = distinct.group(stored.codes), distinct.group(reference.codes)
     near = yield from cover.nearest(own.codes, theirs.codes, 0 if exact else most)
     hits: dict[int, list[int]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import shutil
@@ -10,6 +9,8 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from ganhash_cli.engine import parallel
 
 # What speeds up the arithmetic of torch and ONNX Runtime, by the flags of /proc/cpuinfo, x86's and ARM's.
 FEATURES = {
@@ -50,7 +51,7 @@ def machine(root: Path = Path("/")) -> Machine:
         release=platform.release(),
         architecture=platform.machine(),
         features=_features(info) if info else None,
-        cores=_cores(root),
+        cores=parallel.threads(root),
         memory=memory,
         available=available,
     )
@@ -86,13 +87,6 @@ def _features(info: str) -> dict[str, bool]:
         (set(value.split()) for name, _, value in lines if name.strip() in ("flags", "Features")), set()
     )
     return {name: bool(any_of & flags) for name, any_of in FEATURES.items()}
-
-
-def _cores(root: Path) -> int:
-    """Count the processors that this process may use, by its affinity and by what its container grants."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = _read(root / "sys/fs/cgroup/cpu.max").partition(" ")
-    return min(cores, max(1, math.ceil(int(quota) / int(period)))) if quota.isdigit() else cores
 
 
 def _memory(root: Path) -> tuple[int | None, int | None]:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes, codes_stream, files
+from ganhash_cli.engine import bits, codes, codes_format, codes_stream, files
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import Header, pack_class_names, path_of_record
 from ganhash_cli.engine.encoder import skipped_list
 from ganhash_cli.engine.progress import Progress, Work
-from ganhash_cli.errors import CorruptError, InputError, MismatchError, UsageError
+from ganhash_cli.errors import CorruptError, InputError, UsageError
 
 _CACHE_BYTES = 512 << 10  # for each column of each part: they are read from beginning to end
 _BLOCK_ROWS = 1 << 16  # looked at in one go, of all parts together
@@ -289,16 +289,8 @@ def _require_whole(opened: Sequence[StoredCodes]) -> None:
 
 def _require_same(first: StoredCodes, stored: StoredCodes) -> None:
     one, other = first.header, stored.header
-    if (one.fingerprint, one.bits, one.side) != (other.fingerprint, other.bits, other.side):
-        raise MismatchError(
-            f"{stored.path} was made by the model {other.fingerprint[:12]}, but {first.path} by {one.fingerprint[:12]}",
-            hint="encode one of the two anew, with --overwrite and the other model",
-        )
-    if one.numeric != other.numeric:
-        raise MismatchError(
-            f"{stored.path} was computed in {other.numeric}, but {first.path} in {one.numeric}",
-            hint=f"encode one of the two anew, with --overwrite and --precision {one.numeric}",
-        )
+    hint = f"encode one of the two anew, with --overwrite, by one model and with --precision {one.numeric}"
+    codes_format.require_one_maker(other, stored.path, one, first.path, hint)
     if one.root != other.root:
         raise UsageError(
             f"{stored.path} holds images of {os.fsdecode(other.root)}, but {first.path} of {os.fsdecode(one.root)}",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Condition
 from typing import TypeVar
 
@@ -14,9 +16,17 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def threads() -> int:
-    """Return how many processors this process may use; a container or `taskset` may leave it fewer than there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def threads(root: Path = Path("/")) -> int:
+    """Count the processors that this process may use, by its affinity and by what its container grants.
+
+    `root` is where the system's files lie.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, _, period = (root / "sys/fs/cgroup/cpu.max").read_text().partition(" ")
+        return min(allowed, max(1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
+        return allowed
 
 
 def each(function: Callable[[S], T], items: Iterable[S], ahead: int = 2) -> Generator[T, None, None]:

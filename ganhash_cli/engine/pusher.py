@@ -9,11 +9,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganhash_cli.engine import codes_format
+from ganhash_cli.engine.bits import Codes
 from ganhash_cli.engine.codes import StoredCodes, open_codes
 from ganhash_cli.engine.codes_format import Header
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.remote import Remote
-from ganhash_cli.errors import MismatchError, PluginError, UsageError
+from ganhash_cli.errors import PluginError, UsageError
 
 BATCH = 4096  # images; a push that is killed loses less than this
 
@@ -91,9 +93,9 @@ def _push_rows(stored: StoredCodes, remote: Remote, start: int, end: int) -> tup
     return new, len(rows) - new
 
 
-def _digest(path: bytes, code: object, labels: tuple[str, ...]) -> str:
+def _digest(path: bytes, code: Codes, labels: tuple[str, ...]) -> str:
     """Return what changes with anything that an index keeps of an image, 32 hexadecimal digits."""
-    digest = hashlib.sha256(bytes(code))  # type: ignore[call-overload]
+    digest = hashlib.sha256(code.tobytes())
     digest.update(json.dumps([os.fsdecode(path), *labels]).encode())
     return digest.hexdigest()[:32]
 
@@ -101,12 +103,7 @@ def _digest(path: bytes, code: object, labels: tuple[str, ...]) -> str:
 def _require_same(stored: StoredCodes, remote: Remote, there: Header) -> None:
     ours = stored.header
     other = "replace what is there with --replace, or push to another collection with --name"
-    if (there.fingerprint, there.bits, there.numeric) != (ours.fingerprint, ours.bits, ours.numeric):
-        raise MismatchError(
-            f"{remote.path} holds {there.numeric} codes of the model {there.fingerprint[:12]}, but {stored.path}"
-            f" holds {ours.numeric} codes of {ours.fingerprint[:12]}",
-            hint=other,
-        )
+    codes_format.require_one_maker(ours, stored.path, there, remote.path, other)
     if there.root != ours.root:
         raise UsageError(
             f"{remote.path} holds the images of {os.fsdecode(there.root)}, but {stored.path} those of"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TypeVar
@@ -16,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_cli.engine import parallel
 from ganhash_cli.engine.bits import Codes, words
 
 Q = TypeVar("Q")
@@ -77,9 +77,7 @@ def _by_heap_alone(codes: Codes, query: Codes, k: int) -> Near:
 
 def _nearest_in_pieces(codes: Codes, query: Codes, k: int) -> Near:
     """Share the codes out among the threads, since faiss would share out queries only."""
-    import faiss
-
-    places = np.linspace(0, len(codes), faiss.omp_get_max_threads() + 1).astype(int).tolist()
+    places = np.linspace(0, len(codes), parallel.threads() + 1).astype(int).tolist()
     found = each(list(pairwise(places)), lambda at: _nearest(codes[slice(*at)], query, k, faiss=True), faiss=True)
     rows = [rows + start for (_, rows), start in zip(found, places, strict=False)]
     return first(np.concatenate([distances for distances, _ in found]), np.concatenate(rows), k)
@@ -117,13 +115,10 @@ def count_at(codes: Codes, query: Codes, distance: int, *, faiss: bool) -> int:
 
 
 def each(queries: Sequence[Q], answer: Callable[[Q], T], *, faiss: bool) -> list[T]:
-    """Return the answer to each query; with faiss on as many threads as it may have."""
+    """Return the answer to each query; with faiss, which lets go of the lock of Python, on all processors."""
     if not faiss or len(queries) == 1:
         return [answer(query) for query in queries]
-    import faiss as library
-
-    with ThreadPoolExecutor(library.omp_get_max_threads()) as pool:
-        return list(pool.map(answer, queries))
+    return list(parallel.each(answer, queries))
 
 
 def _parts(

@@ -48,9 +48,4 @@ class Segments:
 
 def same_making(one: Header, other: Header) -> bool:
     """Whether codes under these headers come from the same root and the same model, computed in the same class."""
-    return (one.root, one.fingerprint, one.bits, one.numeric) == (
-        other.root,
-        other.fingerprint,
-        other.bits,
-        other.numeric,
-    )
+    return (one.root, one.maker) == (other.root, other.maker)

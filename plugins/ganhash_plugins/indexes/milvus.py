@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, quote_from_bytes, unquote, unquote_to_bytes, 
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_plugins.indexes.facts import facts_in, text_of
+
 Neighbour = tuple[int, int, bytes, tuple[str, ...]]
 Method = Literal["auto", "exact", "ivf_flat"]
 
@@ -74,13 +76,7 @@ class Milvus:
             if not self._client.has_collection(self._name):
                 return None
             description = self._client.describe_collection(self._name).get("description", "")
-        try:
-            facts = json.loads(description)
-        except ValueError:
-            facts = None
-        if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):
-            raise ValueError(f"there is a collection {self._name!r} that was not made by ganhash", "use another --name")
-        return facts
+        return facts_in(description, f"collection {self._name!r}")
 
     def create(self, bits: int, facts: Mapping[str, str]) -> None:
         """Create the collection; its vectors are whole bytes, and what is left over is zero."""
@@ -88,7 +84,7 @@ class Milvus:
             raise ValueError(f"there is a collection {self._name!r} already")
         kinds = self._driver.DataType
         with self._faults():
-            schema = self._driver.MilvusClient.create_schema(auto_id=False, description=json.dumps(dict(facts)))
+            schema = self._driver.MilvusClient.create_schema(auto_id=False, description=text_of(facts))
             schema.add_field("id", kinds.INT64, is_primary=True)
             schema.add_field("code", kinds.BINARY_VECTOR, dim=(bits + 7) // 8 * 8)
             for text in ("path", "labels", "digest"):

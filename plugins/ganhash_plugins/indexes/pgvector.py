@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ganhash_plugins.indexes.facts import facts_in, text_of
 
 Neighbour = tuple[int, int, bytes, tuple[str, ...]]
 Method = Literal["auto", "exact", "ivfflat", "hnsw"]
@@ -78,13 +79,7 @@ class PgVector:
             row = self._one("SELECT obj_description(to_regclass(%s), 'pg_class'), to_regclass(%s)", quoted, quoted)
         if row[1] is None:
             return None
-        try:
-            facts = json.loads(row[0] or "")
-        except ValueError:
-            facts = None
-        if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):
-            raise ValueError(f"there is a table {self._name!r} that was not made by ganhash", "use another --name")
-        return facts
+        return facts_in(row[0], f"table {self._name!r}")
 
     def create(self, bits: int, facts: Mapping[str, str]) -> None:
         """Create the table, and the extension where the database lacks it."""
@@ -97,7 +92,7 @@ class PgVector:
                 " labels text[] NOT NULL, digest text NOT NULL)",
                 bits=bits,
             )
-            self._run("COMMENT ON TABLE {table} IS {facts}", facts=json.dumps(dict(facts)))
+            self._run("COMMENT ON TABLE {table} IS {facts}", facts=text_of(facts))
 
     def add(
         self,

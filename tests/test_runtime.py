@@ -168,7 +168,7 @@ def test_a_query_follows_the_arithmetic_of_the_codes(
 
 
 def test_onnx_runtime_leaves_nothing_behind_and_so_has_nothing_to_report(model: Path, tmp_path: Path):
-    """Since 1.32 it keeps an identifier of the device and a store of events, which it sends to its maker."""
+    """Version 1.32 keeps an identifier of the device and a store of events, which it sends to its maker."""
     home = tmp_path / "home"
     home.mkdir()
     kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}

@@ -180,7 +180,7 @@ def _require_finite(figures: dict[str, float], step: int) -> None:
 
 
 def _judge(state: TrainingState, data: TrainingData, epoch: int, device: torch.device) -> None:
-    """Note mean losses and validation mAP of an epoch; keep the weights of the best one, without validation the last."""
+    """Note mean losses and validation mAP of an epoch; keep the best weights, without validation the last."""
     score = validation_map(state.network, data, device)
     means = {name: math.fsum(step[name] for step in state.losses) / len(state.losses) for name in state.losses[0]}
     state.losses.clear()

@@ -626,3 +626,20 @@ def test_loading_says_how_far_it_is(tmp_path: Path) -> None:
     put(tmp_path, *(f"{index}.png" for index in range(65)))
     steps = [(progress.done, progress.total) for progress in images.load(images.from_folder(tmp_path), 8)]
     assert steps == [(64, 65), (65, 65)]
+
+
+@pytest.mark.parametrize("mode", ["LA", "P", "RGBA", "I;16", "I", "F"])
+def test_strips_meet_without_a_seam(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (37, 23, 4), dtype=np.uint8)
+    if mode in ("I;16", "I", "F"):
+        wide = values[..., 0].astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]) * 200
+        picture = Image.fromarray(wide)
+    else:
+        picture = Image.fromarray(values).convert(mode)
+    more = {"transparency": 7} if mode == "P" else {}
+    picture.save(tmp_path / ("x.tif" if mode in ("I", "F") else "x.png"), **more)
+    [file] = map(os.fsencode, tmp_path.iterdir())
+    whole = np.asarray(decoding.decode(file))
+    monkeypatch.setattr(decoding, "_STRIP_PIXELS", 23 * 5)
+    assert np.array_equal(np.asarray(decoding.decode(file)), whole)
+    assert whole.std() > 0

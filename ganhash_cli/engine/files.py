@@ -18,6 +18,8 @@ _STORAGE_ERRNOS = {
     *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),  # something else stands in the way
 }
 
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}  # what file systems say that have no flock, such as some of networks
+
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
@@ -110,7 +112,7 @@ def json_digest(record: dict[str, Any]) -> str:
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold `path` for this process; `LockedError` names the owner where another one holds it."""
-    from filelock import FileLock, Timeout
+    from filelock import FileLock, SoftFileLock, Timeout
 
     lock_path = path.with_name(f".{path.name}.lock")
     owner_path = path.with_name(f".{path.name}.owner")
@@ -118,7 +120,14 @@ def lock(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock_path, timeout=0)
         try:
-            held.acquire()
+            try:
+                held.acquire()
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                # A file whose presence is the lock; it names its process, so that one that died holds nothing.
+                held = SoftFileLock(lock_path.with_suffix(".held"), timeout=0)
+                held.acquire()
         except Timeout as error:
             owner = owner_path.read_text() if owner_path.exists() else "another process"
             raise LockedError(

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -40,11 +41,13 @@ class Killer:
     def __init__(self, folder: Path, scene: Scene, seed: int) -> None:
         self.folder, self.scene = folder, scene
         self.kills = self.runs = self.lost = 0
-        self.resumed: list[float] = []
         self._chance = random.Random(seed)
 
-    def kill(self, kills: int) -> None:
-        """Kill so many times, every other time only when there is something to go on from, and let it end."""
+    def kill(self, kills: int, note: Callable[[], object] = lambda: None) -> None:
+        """Kill so many times, every other time only when there is something to go on from, and let it end.
+
+        `note` is called whenever a run has come to its end and was found equal.
+        """
         while self.kills < kills:
             process = forked.start(self.folder, self.scene.arguments, None, self.scene.segment)
             if self.kills % 2:
@@ -60,10 +63,10 @@ class Killer:
                 continue
             assert process.exitcode == 0, forked.said(self.folder)
             self._compare()
-        began = time.monotonic()
+            note()
         self.scene.finish(self.folder)
-        self.resumed.append(time.monotonic() - began)
         self._compare()
+        note()
 
     def _compare(self) -> None:
         assert forked.contents(self.folder) == self.scene.files
@@ -113,13 +116,16 @@ def test_many_kills_at_random_leave_no_trace(verb: str, place: Path, tmp_path: P
     kills = int(asked) // SHARE[verb] if asked else MANY[verb]
     scene = scenes.make(place / "many", verb, *((667, 64) if verb == "encode" else ()))
     killer = Killer(tmp_path / "here", scene, seed=30)
-    killer.kill(kills)
-    assert killer.lost == 0
-    record(
-        f"{NUMBERS[verb]} {verb}",
-        f"SIGKILL at uniformly random moments of `{verb}`, then the same command until it ends",
-        kills=killer.kills,
-        runs_to_the_end=killer.runs,
-        runs_that_end_otherwise=0,
-        **({"images": 2001, "acknowledged_images_lost": killer.lost} if verb == "encode" else {}),
-    )
+
+    def note() -> None:
+        assert killer.lost == 0
+        record(
+            f"{NUMBERS[verb]} {verb}",
+            f"SIGKILL at uniformly random moments of `{verb}`, then the same command until it ends",
+            kills=killer.kills,
+            runs_to_the_end=killer.runs,
+            runs_that_end_otherwise=0,
+            **({"images": 2001, "acknowledged_images_lost": killer.lost} if verb == "encode" else {}),
+        )
+
+    killer.kill(kills, note)

@@ -164,7 +164,7 @@ def card(rows: dict[str, dict[str, Any]]) -> str:
     wanted = {
         "kills at random moments, after which the same command ended with the very same bytes": "kills",
         "images lost whose codes were in place before a kill": "acknowledged_images_lost",
-        "steps at which a command was stopped, of all the steps it takes": "points_covered",
+        "steps of a command at which it was stopped, all that it takes": "points_covered",
         "writes, syncs and renames refused by the system": "refused",
         "half-written files left by that": "stumps",
         "checkpoints damaged, all found": "damaged",

@@ -39,7 +39,7 @@ def run(folder: Path, arguments: list[str], fault: Fault | None = None, segment:
 
 def said(folder: Path) -> str:
     """Return what the commands in `folder` have printed."""
-    return _log(folder).read_text()
+    return log_of(folder).read_text()
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -52,7 +52,8 @@ def _engine(names: list[str]) -> list[str]:
     return [f"ganhash_cli.engine.{name}" for name in names]
 
 
-def _log(folder: Path) -> Path:
+def log_of(folder: Path) -> Path:
+    """Return the file beside `folder` that gathers what its commands print."""
     return folder.with_name(f"{folder.name}.log")
 
 
@@ -66,7 +67,7 @@ def _command(folder: Path, arguments: list[str], fault: Fault | None, segment: i
     gan.CHECKPOINT_SECONDS = fitting.CHECKPOINT_SECONDS = 0.0
     encoder.BATCH = min(encoder.BATCH, segment)
     encoder.SIZE = pusher.BATCH = segment
-    log = os.open(_log(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = os.open(log_of(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
     os.chdir(folder)

@@ -30,7 +30,7 @@ class Reader:
         self.ask()
 
     def ask(self) -> None:
-        forked._log(self.folder).unlink(missing_ok=True)
+        forked.log_of(self.folder).unlink(missing_ok=True)
         self.process = forked.start(self.folder, self._command)
 
     def answer(self) -> str:

@@ -39,7 +39,7 @@ def flip(path: Path, part: int) -> None:
 
 def go_on(scene: Scene, folder: Path) -> str:
     """Run the command to its end, and return what it said of it."""
-    forked._log(folder).unlink(missing_ok=True)
+    forked.log_of(folder).unlink(missing_ok=True)
     scene.finish(folder)
     return forked.said(folder)
 

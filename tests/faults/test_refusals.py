@@ -32,7 +32,7 @@ def refuse_each(verb: str, tmp_path: Path, codes: tuple[int, ...], every: int = 
     refused = 0
     for number in range(1, steps + 1, every):
         for code in codes:
-            forked._log(here).unlink(missing_ok=True)
+            forked.log_of(here).unlink(missing_ok=True)
             ended = scene.run(here, Refuse(here, number, code, code in LASTING))
             said = forked.said(here)
             assert ended == 7, f"step {number} of {steps}: exit {ended}: {said}"

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ganhash_cli.engine import board, epochs
@@ -39,8 +40,8 @@ def test_losses_and_validation_map_are_written_under_the_model(
     found = scalars(tmp_path / "model" / "tensorboard")
     assert [step for step, _ in found["triplet"]] == list(range(1, len(found["triplet"]) + 1))
     history = epochs.read(tmp_path / "model")
-    last = history.losses["triplet"][-1]
-    assert found["triplet"][-1][1] == pytest.approx(last)
+    steps = [value for _, value in found["triplet"]]
+    assert np.mean(steps[len(steps) // 2 :]) == pytest.approx(history.losses["triplet"][-1])
     assert found["mAP"][-1][1] == pytest.approx(history.validation_map[-1])
     assert all(value > 0 for _, value in found["images/s"])
 

@@ -98,6 +98,14 @@ def test_every_epoch_leaves_a_line_of_figures(trained: Bundle):
     assert all("validation_map" in row for row in rows)
 
 
+def test_the_losses_of_an_epoch_are_means_of_its_steps(coloured: Path, tmp_path: Path):
+    seen = {step.done: step.figures["triplet"] for step in run(coloured, tmp_path, settings()) if step.unit == "steps"}
+    told = [json.loads(line)["triplet"] for line in (tmp_path / METRICS).read_text().splitlines()]
+    each = len(seen) // len(told)
+    assert each > 1
+    assert told == pytest.approx([np.mean([seen[1 + each * n + i] for i in range(each)]) for n in range(len(told))])
+
+
 @pytest.mark.parametrize("name", [bundle.ONNX, bundle.WEIGHTS])
 def test_a_flipped_bit_is_found_by_whoever_reads_the_file(trained: Bundle, tmp_path: Path, name: str):
     copy = replace(trained, folder=tmp_path)
@@ -123,7 +131,8 @@ def test_a_stopped_run_ends_with_the_same_weights(coloured: Path, tmp_path: Path
         with pytest.raises(Interrupted):
             stop(run(coloured, tmp_path / "stopped", chosen), stop_at)
     finish(run(coloured, tmp_path / "stopped", chosen))
-    assert files.sha256(tmp_path / "stopped" / bundle.WEIGHTS) == files.sha256(tmp_path / "whole" / bundle.WEIGHTS)
+    for name in (bundle.WEIGHTS, METRICS):
+        assert files.sha256(tmp_path / "stopped" / name) == files.sha256(tmp_path / "whole" / name)
 
 
 @pytest.mark.parametrize("settled", ["float32", "bfloat16"])

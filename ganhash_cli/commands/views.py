@@ -47,8 +47,12 @@ def note(what: str, path: Path, count: int, most: int, unit: str = "queries") ->
 
 
 def print_names(paths: Iterable[bytes], end: bytes) -> None:
-    """Print the exact bytes of names; on a terminal, made safe, as they may hold anything."""
+    """Print names by their exact bytes; on a terminal, made safe, as they may hold anything.
+
+    One that begins with a dash stands behind `./`, so that no program which is given it takes it for an option.
+    """
     for path in paths:
+        path = b"./" + path if path.startswith(b"-") else path
         if sys.stdout.isatty():
             console.say(console.safe(path))
         else:

@@ -25,6 +25,9 @@ MAX_PIXELS = 64_000_000
 # Decoded at once, on however many processors: no more than the largest image alone. Small ones are not counted.
 _large = Budget(MAX_PIXELS)
 _SMALL_PIXELS = 1_000_000
+# At the most while it is decoded: picture, RGB and, in some formats, copies of their decoder. Any other: 9.
+_BYTES_A_PIXEL = {"WEBP": 17, "AVIF": 13}
+_STRIP_PIXELS = 1_000_000  # converted at a time, where that takes a multiple of the memory of the image
 # Odd metadata is no news, and our own limit on pixels is lower than the one that is warned of.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -63,9 +66,12 @@ def _each(function: Callable[[bytes], T], files: Iterable[bytes]) -> Iterator[T 
     return each(attempt, files, ahead=4)
 
 
-def square(file: bytes | BytesIO, side: int) -> NDArray[np.uint8]:
-    """Decode one file to a (side, side, 3) RGB square: the largest central square, scaled bicubically."""
-    image = decode(file, side)
+def square(file: bytes | BytesIO, side: int, memory: int | None = None) -> NDArray[np.uint8]:
+    """Decode one file to a (side, side, 3) RGB square: the largest central square, scaled bicubically.
+
+    `Undecodable` where that could take more than `memory` bytes.
+    """
+    image = decode(file, side, memory)
     if image.size != (side, side):
         image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
     return np.asarray(image)
@@ -91,11 +97,11 @@ def _picture_digest(file: bytes) -> str:
     return digest.hexdigest()
 
 
-def decode(file: bytes | BytesIO, side: int | None = None) -> Image.Image:
+def decode(file: bytes | BytesIO, side: int | None = None, memory: int | None = None) -> Image.Image:
     """Decode one file canonically to RGB; with `side`, a JPEG may come smaller, no less than twice that.
 
     EXIF orientation is applied, 16 bits are scaled to 8, alpha lies over white, the first frame counts, and
-    CMYK goes through its profile where it has one.
+    CMYK goes through its profile where it has one. `Undecodable` where that could take more than `memory` bytes.
     """
     with open_checked(file) as image:
         try:
@@ -103,11 +109,14 @@ def decode(file: bytes | BytesIO, side: int | None = None) -> Image.Image:
             if side and image.format == "JPEG":
                 image.draft(None, (2 * side, 2 * side))
             # A progressive one keeps its coefficients in full size, however it is scaled.
-            with _room(header if "progressive" in image.info else image.size):
+            held = header if "progressive" in image.info else image.size
+            if memory and held[0] * held[1] > (most := memory // _BYTES_A_PIXEL.get(image.format or "", 9)):
+                raise Undecodable(f"more than {most // 1_000_000} megapixels, and a {image.format} is held whole")
+            with _room(held):
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
                 return _to_rgb(image)
-        except MemoryError:
+        except (MemoryError, Undecodable):
             raise
         except Exception as error:  # Pillow's decoders raise many kinds on bad data
             raise Undecodable(f"cannot be decoded: {error}") from error
@@ -147,14 +156,14 @@ def _room(size: tuple[int, int]) -> AbstractContextManager[None]:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.float64) / 257
-        return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
+        return _by_strips(image, lambda strip: _grey(_values(strip) / 257))
     if image.mode in ("I", "F"):
         limits = (65535.0,) if image.mode == "I" else (1.0, 255.0, 65535.0)
-        return Image.fromarray(_to_bytes(np.asarray(image, np.float64), limits)).convert("RGB")
+        largest = max(np.nan_to_num(_values(strip)).max(initial=0) for _, strip in _strips(image))
+        limit = next((limit for limit in limits if largest <= limit), 2.0**31 - 1)
+        return _by_strips(image, lambda strip: _grey(np.clip(np.nan_to_num(_values(strip)) / limit, 0, 1) * 255))
     if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        return _by_strips(image, _over_white)
     if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
         try:
             source = ImageCms.ImageCmsProfile(BytesIO(profile))
@@ -166,8 +175,28 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _to_bytes(values: NDArray[np.float64], limits: tuple[float, ...]) -> NDArray[np.uint8]:
-    """Scale wide values to bytes by the first of `limits` that holds them all, else by 2^31 - 1."""
-    values = np.nan_to_num(values)
-    limit = next((limit for limit in limits if values.max(initial=0) <= limit), 2.0**31 - 1)
-    return np.rint(np.clip(values / limit, 0, 1) * 255).astype(np.uint8)
+def _by_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert strip by strip, with the pixels that `convert` gives of the whole, but not with its memory."""
+    whole = Image.new("RGB", image.size)
+    for top, strip in _strips(image):
+        whole.paste(convert(strip), (0, top))
+    return whole
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _over_white(strip: Image.Image) -> Image.Image:
+    layer = strip.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def _values(strip: Image.Image) -> NDArray[np.float64]:
+    return np.asarray(strip).astype(np.float64)
+
+
+def _grey(values: NDArray[np.float64]) -> Image.Image:
+    return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")

@@ -50,8 +50,9 @@ def fit(
         while state.step < steps:
             figures = _step(state, data, settings, steps, device)
             state.step += 1
+            state.losses.append(dict(figures))
             if state.step % per_epoch == 0:
-                _judge(state, data, figures, state.step // per_epoch, device)
+                _judge(state, data, state.step // per_epoch, device)
                 epochs.write(state.history, folder)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 training_state.save(state, folder, run)
@@ -178,12 +179,12 @@ def _require_finite(figures: dict[str, float], step: int) -> None:
         )
 
 
-def _judge(
-    state: TrainingState, data: TrainingData, figures: dict[str, float], epoch: int, device: torch.device
-) -> None:
-    """Note the validation mAP of an epoch and keep the weights of the best one; without validation, the last."""
+def _judge(state: TrainingState, data: TrainingData, epoch: int, device: torch.device) -> None:
+    """Note mean losses and validation mAP of an epoch; keep the best weights, without validation the last."""
     score = validation_map(state.network, data, device)
-    state.history.append({"epoch": epoch, **figures, "validation_map": None if math.isnan(score) else score})
+    means = {name: math.fsum(step[name] for step in state.losses) / len(state.losses) for name in state.losses[0]}
+    state.losses.clear()
+    state.history.append({"epoch": epoch, **means, "validation_map": None if math.isnan(score) else score})
     if math.isnan(score) or score >= state.best_score:
         state.best_score = score if not math.isnan(score) else state.best_score
         state.best = {name: value.detach().cpu().clone() for name, value in state.network.state_dict().items()}

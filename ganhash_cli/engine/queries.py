@@ -92,9 +92,12 @@ def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Quer
     )
 
 
-def hash_content(hasher: Hasher, content: bytes, side: int) -> bits.Codes:
-    """Compute the code, (W,), of what an image file holds; raises `Undecodable` where that is no image."""
-    square = decoding.square(BytesIO(content), side)
+def hash_content(hasher: Hasher, content: bytes, side: int, memory: int) -> bits.Codes:
+    """Compute the code, (W,), of what an image file holds.
+
+    Raises `Undecodable` where that is no image, or one that could take more than `memory` bytes.
+    """
+    square = decoding.square(BytesIO(content), side, memory)
     code: bits.Codes = bits.pack(hasher.logits(square[None]))[0]
     return code
 

@@ -118,7 +118,7 @@ def _training(epochs: Epochs) -> Iterator[str]:
         score = epochs.validation_map[epochs.numbers.index(best)]
         said = f"best after epoch {best} with {score:.3f}, which the model is (dashed)"
     yield _meaning(
-        "The losses of the last step of each epoch should fall and level out; where a loss falls on while the"
+        "The losses, means of each epoch's steps, should fall and level out; where a loss falls on while the"
         " validation mAP, of images the network did not learn from, goes down, it learns by heart."
     )
     yield _plot(plots.training(epochs), f"losses and validation mAP over {len(epochs.numbers)} epochs; {said}")

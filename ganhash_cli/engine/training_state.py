@@ -26,7 +26,7 @@ class TrainingState:
     """What changes while training; everything a checkpoint must hold.
 
     `classifier` learns beside the network where the loss asks for one, `centres` are the mean logits of each class when
-    it was last seen, (classes, bits); no model keeps either.
+    it was last seen, (classes, bits); no model keeps either. `losses` are those of each step of the epoch under way.
     """
 
     network: HashNet
@@ -38,6 +38,7 @@ class TrainingState:
     best: dict[str, Tensor]
     best_score: float
     history: list[dict[str, float | None]]
+    losses: list[dict[str, float]]
 
 
 def start(network: HashNet, classes: int, settings: TrainSettings, steps: int, device: torch.device) -> TrainingState:
@@ -54,7 +55,7 @@ def start(network: HashNet, classes: int, settings: TrainSettings, steps: int, d
         optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=rise
     )
     centres = torch.zeros(classes, settings.bits, device=device)
-    return TrainingState(network, classifier, centres, optimiser, schedule, 0, {}, -math.inf, [])
+    return TrainingState(network, classifier, centres, optimiser, schedule, 0, {}, -math.inf, [], [])
 
 
 def save(state: TrainingState, folder: Path, run: str) -> None:
@@ -69,6 +70,7 @@ def save(state: TrainingState, folder: Path, run: str) -> None:
         "best": state.best,
         "best_score": state.best_score,
         "history": state.history,
+        "losses": state.losses,
     }
     checkpoint.save(folder / CHECKPOINTS, state.step, record)
 
@@ -93,3 +95,4 @@ def resume(state: TrainingState, folder: Path, run: str) -> None:
     _LOG.info("going on from step %s", f"{step:,}")
     state.step, state.best = step, record["best"]
     state.best_score, state.history = record["best_score"], record["history"]
+    state.losses = record.get("losses", [])  # a checkpoint of an older version has none

@@ -23,7 +23,7 @@ from ganhash_cli.engine.queries import hash_content
 from ganhash_cli.engine.runtime import Runtime, open_runtime
 from ganhash_cli.web.live import LiveCodes
 from ganhash_cli.web.refusal import Refused
-from ganhash_cli.web.uploads import MOST_BYTES
+from ganhash_cli.web.uploads import MOST_BYTES, MOST_DECODED
 
 PAGE, MOST_PAGE = 60, 500  # neighbours
 SIDE, QUALITY = 192, 80  # pixels and JPEG quality of a thumbnail, drawn half as wide or more
@@ -75,7 +75,7 @@ class Search:
 
     def query(self, content: bytes, view: View) -> dict[str, Any]:
         """Return the neighbours of an image by what its file holds; raises `Undecodable` where that is no image."""
-        return self._near(hash_content(self._runtime(), content, self._bundle.side), view)
+        return self._near(hash_content(self._runtime(), content, self._bundle.side, MOST_DECODED), view)
 
     def neighbours(self, code: str, view: View) -> dict[str, Any]:
         """Return the neighbours of a code in hexadecimal, as an earlier answer gave it."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from ganhash_cli.web.refusal import Refused
 
 MOST_BYTES = 20_000_000
+MOST_DECODED = 180_000_000  # bytes of memory that one image may take, so that a small file of many pixels is no weapon
 MOST_HELD = 8 * MOST_BYTES
 _MOST_DRAINED = 8 * MOST_BYTES
 _SECONDS = 30.0

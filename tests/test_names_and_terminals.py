@@ -1,0 +1,104 @@
+"""Names of any bytes come back from a query as they were, and no terminal or closed stream makes a command stumble."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ganhash_cli.engine.codes_format import path_record
+from serving import FIRST, work_in
+
+NAMES = [
+    *(
+        "ü-nfc",
+        "u\u0308-nfd",
+        "画像",
+        "😀",
+        "a\u202egnp",
+        "new\nline",
+        "tab\t",
+        "\x1b]0;title\x07",
+        "[red]",
+        "'q\"",
+        "%s",
+    ),
+    *("-rf", "--json", " space ", "CON", "x" * 251, "&amp;", "a,b;c", "$(id)", "\\x1b", "..."),
+]
+ODD = [os.fsencode(name) + b".png" for name in NAMES] + [b"\xff\xfe.png"]
+PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("LC_")}
+
+
+@pytest.fixture(autouse=True)
+def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    work_in(tmp_path)
+
+
+def ganhash(*arguments: str, **options: object) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", "ganhash_cli", *arguments]
+    return subprocess.run(command, capture_output=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+def test_names_of_any_bytes_come_back_as_they_were() -> None:
+    for name in ODD:
+        Path(os.fsdecode(name)).write_bytes(FIRST.read_bytes())
+    listed = b"\0".join(ODD)
+    assert ganhash("encode", "-", "-0", "-o", "odd.h5", "-q", input=listed).returncode == 0
+    query = ("query", str(FIRST), "--codes", "odd.h5", "-k", "50", "-q")
+    exact = ganhash(*query, "-f", "-0").stdout.split(b"\0")[:-1]
+    assert sorted(exact) == sorted(b"./" + name if name.startswith(b"-") else name for name in ODD)
+    assert {Path(os.fsdecode(name)).is_file() for name in exact} == {True}
+    records = [json.loads(line) for line in ganhash(*query, "--json").stdout.splitlines()]
+    kept = [{key: each[key] for key in each if key.startswith("path")} for each in records]
+    assert sorted(map(str, kept)) == sorted(str(path_record(name)) for name in ODD)
+    table = ganhash(*query).stdout.decode()
+    assert not {char for char in table if ord(char) < 32 or 127 <= ord(char) < 160 or char == "\u202e"} - {"\n", "\t"}
+    assert len(list(csv.reader(io.StringIO(table), delimiter="\t", quoting=csv.QUOTE_NONE))) == len(ODD)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"COLUMNS": "20", "TERM": "dumb", "NO_COLOR": "1"},
+        {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
+    ],
+    ids=str,
+)
+def test_no_surroundings_bring_a_traceback_or_colours(environment: dict[str, str]) -> None:
+    for arguments in (["query", str(FIRST)], ["info", "codes.h5"], ["query", "nowhere.png"], ["dedup", "codes.h5"]):
+        done = ganhash(*arguments, env={**PLAIN, **environment})
+        assert done.returncode in (0, 4)
+        assert b"\x1b" not in done.stdout + done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "| head -0"])
+@pytest.mark.parametrize("arguments", ["query folder/blue/00.png", "--help"])
+def test_a_closed_stream_brings_no_traceback(arguments: str, closed: str) -> None:
+    shell = f"{sys.executable} -m ganhash_cli {arguments} {closed}"
+    done = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, check=False)
+    assert b"Traceback" not in done.stdout + done.stderr
+    assert b"Exception" not in done.stderr
+
+
+def test_the_commands_open_no_connection(tmp_path: Path) -> None:
+    (tmp_path / "watch").mkdir()
+    (tmp_path / "watch/sitecustomize.py").write_text(
+        "import sys\n"
+        "def hook(event, args):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.sendto'):\n"
+        "        open('connected', 'a').write(f'{event} {args}\\n')\n"
+        "sys.addaudithook(hook)\n"
+    )
+    paths = os.pathsep.join([str(tmp_path / "watch"), os.environ.get("PYTHONPATH", "")])
+    for verb in (["encode", "folder", "-o", "new.h5"], ["query", str(FIRST)], ["dedup", "codes.h5"], ["info", "model"]):
+        assert ganhash(*verb, env={**PLAIN, "PYTHONPATH": paths}).returncode == 0, verb
+    assert not Path("connected").exists()
+    probe = [sys.executable, "-c", "import socket; socket.getaddrinfo('127.0.0.1', 1)"]
+    subprocess.run(probe, env={**PLAIN, "PYTHONPATH": paths}, check=True)
+    assert Path("connected").exists()  # the watch sees what there is

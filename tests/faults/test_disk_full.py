@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from safetensors import safe_open
+from scenes import RESUMED as VERBS
+from scenes import TINY
 
 import forked
 from ganhash_cli.engine import codes
@@ -20,7 +22,7 @@ from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.fakes import Fakes
 from linear_hash import write_bundle
 from pictures import paint_classes
-from test_kills import TINY, VERBS
+from reliability_card import record
 
 SIZE = 24 << 20
 
@@ -112,13 +114,20 @@ def test_a_full_disk_is_exit_7_and_space_is_all_that_was_missing(verb: str, disk
 @pytest.mark.parametrize("verb", VERBS)
 def test_wherever_the_disk_fills_up_nothing_is_left_half_written(verb: str, disk: Path, case: Case) -> None:
     last = FREE[verb][-1]
-    codes_seen = set()
-    for free in range(0, 2 * last, max(4, last // 10)):
+    codes_seen, sizes = set(), range(0, 2 * last, max(4, last // 10))
+    for free in sizes:
         codes_seen.add(run_with(free, disk, case))
         require_end(disk, case)
         for path in disk.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert codes_seen == {0, 7}
+    record(
+        f"D1 {verb}",
+        f"`{verb}` on a file system that is full but for some kilobytes: exit 7 or 0, and the end once there is space",
+        sizes=len(sizes),
+        crashes=0,
+        stumps=0,
+    )
 
 
 def test_a_merge_that_finds_no_room_is_exit_7_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from linear_hash import LinearHash
 from pictures import paint
 from test_encoder import run
 
+SLOW = ("LA", "I;16", "F", "CMYK")
 BROKEN = """
 import os, signal, sys, time
 from ganhash_cli.engine import decoders, decoding
@@ -163,7 +164,7 @@ def test_large_pictures_share_the_room_of_all_processes(tmp_path: Path, monkeypa
     assert asked == [1_500_000] * 3
 
 
-@pytest.mark.parametrize("mode", ["RGBA", *(pytest.param(m, marks=pytest.mark.slow) for m in ("LA", "I;16", "F", "CMYK"))])
+@pytest.mark.parametrize("mode", ["RGBA", *(pytest.param(mode, marks=pytest.mark.slow) for mode in SLOW)])
 def test_the_largest_picture_of_every_kind_fits_in_the_memory_of_a_process(tmp_path: Path, mode: str) -> None:
     """I3: 64 megapixels of the modes that take most memory are decoded within the limit."""
     file = tmp_path / "largest.tif"

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import struct
-import subprocess
 import sys
 import time
 import traceback
@@ -24,8 +23,9 @@ from typing import IO, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import AvifImagePlugin
 
-from ganhash_cli.engine import decoding, parallel
+from ganhash_cli.engine import children, decoding, parallel
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.errors import StorageError
 
@@ -142,20 +142,8 @@ class _Process:
     """One process that decodes, as seen by its parent."""
 
     def __init__(self) -> None:
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "OPENBLAS_NUM_THREADS": "1",  # each thread that is not used takes address space all the same
-            "MALLOC_ARENA_MAX": "1",
-        }
         try:
-            self._child = subprocess.Popen(
-                [sys.executable, "-P", "-c", _CHILD],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # libtiff and others write there what they think of a file
-                env=environment,
-                start_new_session=True,  # Ctrl+C is for its parent
-            )
+            self._child = children.start(_CHILD)
         except OSError as error:
             raise _cannot_start(error.strerror or str(error)) from error
         self._to = cast(IO[bytes], self._child.stdin)
@@ -211,8 +199,7 @@ class _Process:
         code = self._child.wait()
         if code == -getattr(signal, "SIGALRM", 0):
             return _Died(f"cannot be decoded within {SECONDS} s")
-        name = signal.Signals(-code).name if code < 0 else f"exit {code}"
-        return _Died(f"the decoder crashed on it ({name})")
+        return _Died(f"the decoder crashed on it ({children.ending(code)})")
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -235,7 +222,8 @@ def serve() -> None:
     tell = os.fdopen(os.dup(1), "wb", buffering=256 << 10)
     with open(os.devnull, "wb") as nothing:
         os.dup2(nothing.fileno(), 1)  # what else is printed is no answer
-    _limit_memory()
+    children.limit(MEMORY)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the processors are taken by other processes
     with suppress(BrokenPipeError):
         _answer(sys.stdin.buffer, tell)
     os._exit(0)
@@ -288,16 +276,3 @@ def _watch(seconds: int) -> None:
     """Have the system end this process unless it comes back within so many seconds; 0 for never."""
     if hasattr(signal, "alarm"):
         signal.alarm(seconds)
-
-
-def _limit_memory() -> None:
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
-        resource.setrlimit(resource.RLIMIT_AS, (wanted, most))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    from PIL import AvifImagePlugin
-
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the processors are taken by other processes

@@ -141,7 +141,7 @@ def from_csv(file: Path) -> Collection:
         header = [name.strip().lower() for name in next(reader, [])]
         if not header or header[0] != "path" or set(header) - {"path", "label", "split"}:
             raise UsageError(
-                f"{file}: the first line is {','.join(header)!r}",
+                f"{file}: the first line is {','.join(header)[:200]!r}",
                 hint="it must read path,label[,label…][,split]",
             )
         for number, row in enumerate(reader, start=2):

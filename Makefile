@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test test-slow bench bench-scale docs format clean
+.PHONY: help venv system demo test test-slow audit bench bench-scale docs format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -22,6 +22,9 @@ test: $(VENV)/dev ## format check, lint, strict types and all tests but the slow
 
 test-slow: $(VENV)/dev ## the tests that take over a minute
 	$(BIN)/pytest -m slow
+
+audit: $(VENV)/dev ## compare what is installed with the known holes (pip-audit); asks the network
+	$(BIN)/pip-audit --skip-editable
 
 bench: $(VENV)/dev ## time ganhash beside what one would use instead; build/bench.json and a table. IMAGES=FOLDER: JPEGs of yours
 	GANHASH_BENCH_IMAGES='$(IMAGES)' $(BIN)/pytest -m bench -s tests/bench

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test test-slow audit bench bench-scale docs format clean
+.PHONY: help venv system demo test test-slow faults bench bench-scale docs format clean audit
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -25,6 +25,9 @@ test-slow: $(VENV)/dev ## the tests that take over a minute
 
 audit: $(VENV)/dev ## compare what is installed with the known holes (pip-audit); asks the network
 	$(BIN)/pip-audit --skip-editable
+
+faults: $(VENV)/dev ## kill, fill, refuse and damage what there is; build/reliability.json. KILLS=2000: so often
+	GANHASH_KILLS='$(KILLS)' $(BIN)/pytest -m 'slow or not slow' tests/faults
 
 bench: $(VENV)/dev ## time ganhash beside what one would use instead; build/bench.json and a table. IMAGES=FOLDER: JPEGs of yours
 	GANHASH_BENCH_IMAGES='$(IMAGES)' $(BIN)/pytest -m bench -s tests/bench

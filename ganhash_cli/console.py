@@ -141,8 +141,8 @@ def pictures(strip: Strip, drawing: str) -> None:
 def follow(work: Work[T], seen: Callable[[Progress], object] = lambda _: None) -> T:
     """Draw the progress of `work` on stderr, show it to `seen` too, and return its result.
 
-    The first Ctrl+C or SIGTERM is thrown into the work at its next step, so that it can save; the second stops
-    it at once.
+    The first Ctrl+C, SIGTERM or SIGHUP is thrown into the work at its next step, so that it can save; the second
+    stops it at once.
     """
     pending: list[int] = []
     with _signals(pending), _bars() as bars:
@@ -178,8 +178,11 @@ def _signals(pending: list[int]) -> Iterator[None]:
         note("stopping after this step to save the state; once more to stop at once")
         signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
 
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
+        numbers.append(signal.SIGHUP)
     try:
-        before = {signum: signal.signal(signum, remember) for signum in (signal.SIGINT, signal.SIGTERM)}
+        before = {signum: signal.signal(signum, remember) for signum in numbers}
     except ValueError:  # not the main thread, as in a program that uses us as a library
         before = {}
     try:

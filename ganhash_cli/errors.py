@@ -10,7 +10,7 @@
     ├── PluginError       9   a plugin could not be loaded
     ├── NothingFound     10   nothing within the distance asked for
     ├── InstallationError 11  a package that ganhash needs is missing, unfit or broken
-    └── Interrupted 130/143   stopped by a signal, state saved
+    └── Interrupted 128+n   stopped by signal n, state saved: 129, 130 or 143
 
 Exit code 3 (done, some inputs skipped) is a result, not an error, so it has no class.
 """

@@ -7,8 +7,7 @@ code, and the files it leaves.
 import hashlib
 import multiprocessing
 import os
-import signal
-from dataclasses import dataclass
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -16,27 +15,23 @@ HEAVY = ["trainer", "pool", "encoder", "runtime", "exporter"]
 _CONTEXT = multiprocessing.get_context("forkserver")
 
 
-@dataclass(frozen=True)
-class Death:
-    """A process dies at its `number`-th rename: just `before` it, or just after."""
-
-    number: int
-    before: bool
+Fault = Callable[[], object]
+"""What is done in the new process before its command, such as to arm a fault; it must come through pickle."""
 
 
-def start(folder: Path, arguments: list[str], death: Death | None = None) -> ForkServerProcess:
-    """Begin `ganhash ARGUMENTS` in `folder`, with a checkpoint at every step and small segments."""
+def start(folder: Path, arguments: list[str], fault: Fault | None = None, segment: int = 4) -> ForkServerProcess:
+    """Begin `ganhash ARGUMENTS` in `folder`, with a checkpoint at every step and segments of so many images."""
     os.environ["OMP_NUM_THREADS"] = "1"
     _CONTEXT.set_forkserver_preload(["__main__", "torch.onnx", "torch.export", "onnxscript", *_engine(HEAVY)])
     folder.mkdir(parents=True, exist_ok=True)
-    process = _CONTEXT.Process(target=_command, args=(folder, arguments, death))
+    process = _CONTEXT.Process(target=_command, args=(folder, arguments, fault, segment))
     process.start()
     return process
 
 
-def run(folder: Path, arguments: list[str], death: Death | None = None) -> int:
+def run(folder: Path, arguments: list[str], fault: Fault | None = None, segment: int = 4) -> int:
     """Run the command to its end, whatever that is; return the exit code, negative where a signal ended it."""
-    process = start(folder, arguments, death)
+    process = start(folder, arguments, fault, segment)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
@@ -61,34 +56,20 @@ def _log(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.log")
 
 
-def _command(folder: Path, arguments: list[str], death: Death | None) -> None:
+def _command(folder: Path, arguments: list[str], fault: Fault | None, segment: int) -> None:
     import torch
 
     from ganhash_cli import app
-    from ganhash_cli.engine import encoder, fitting, gan
+    from ganhash_cli.engine import encoder, fitting, gan, pusher
 
     torch.set_num_threads(1)
     gan.CHECKPOINT_SECONDS = fitting.CHECKPOINT_SECONDS = 0.0
-    encoder.BATCH = encoder.SIZE = 4
+    encoder.BATCH = min(encoder.BATCH, segment)
+    encoder.SIZE = pusher.BATCH = segment
     log = os.open(_log(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
     os.chdir(folder)
-    if death:
-        _die_at(death)
+    if fault:
+        fault()
     app.main(arguments)
-
-
-def _die_at(death: Death) -> None:
-    replace, count = os.replace, 0
-
-    def dying(source: str, target: str) -> None:
-        nonlocal count
-        count += 1
-        if count < death.number:
-            return replace(source, target)
-        if not death.before:
-            replace(source, target)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    os.replace = dying  # type: ignore[assignment]

@@ -25,7 +25,7 @@ def test_an_error_has_its_exit_code(kind: type[errors.GanhashError], code: int) 
     assert kind("what, where").exit_code == code
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_an_interruption_has_the_shells_code_for_its_signal(signum: int, code: int) -> None:
     assert errors.Interrupted(signum).exit_code == code
 

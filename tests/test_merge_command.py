@@ -3,15 +3,12 @@
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import forked
-from forked import Death
 from ganhash_cli.engine import codes
 from linear_hash import BITS, write_bundle
 from pictures import paint_classes
@@ -94,17 +91,6 @@ def test_merging_loads_no_torch(parts: list[str]) -> None:
         [sys.executable, "-c", program + "print('torch' in sys.modules)"], capture_output=True, text=True
     )
     assert told.stdout.splitlines()[-1] == "False"
-
-
-@pytest.mark.parametrize("before", [True, False])
-def test_a_kill_at_the_rename_leaves_the_file_whole_or_absent(before: bool, parts: list[str], tmp_path: Path) -> None:
-    place = tmp_path / "place"
-    command = ["merge", *(str(tmp_path / part) for part in parts)]
-    assert forked.run(place, command, Death(1, before)) == -signal.SIGKILL
-    assert (place / "codes.h5").exists() != before
-    assert forked.run(place, [*command, "--overwrite"]) == 0
-    codes.verify(place / "codes.h5")
-    assert [path.name for path in place.iterdir() if path.name.endswith(".tmp")] == []
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGES = [HERE.parent / name for name in ("results.md", "performance.md")]
-SOURCES = {"search": "bench", "projection": "scale"}  # blocks that share a file with another
+PAGES = [HERE.parent / name for name in ("results.md", "performance.md", "reliability.md", "../README.md")]
+SOURCES = {"search": "bench", "projection": "scale", "card": "reliability"}  # blocks that share a file with another
 REPORT = runpy.run_path(str(HERE.parents[1] / "examples" / "cifar10" / "report.py"))
 table = REPORT["table"]
 GROWTH = runpy.run_path(str(HERE / "growth.py"))
@@ -140,6 +140,44 @@ def projection(rows: list[dict[str, Any]]) -> str:
     return str(GROWTH["projected"](rows, table))
 
 
+def reliability(rows: dict[str, dict[str, Any]]) -> str:
+    """Return what every test of reliability did, and what it counted."""
+    made = []
+    for test, row in sorted(rows.items(), key=lambda each: _number(each[0])):
+        figures = [f"{_figure(value)} {name.replace('_', ' ')}" for name, value in row.items() if name != "what"]
+        made.append([test, row["what"], ", ".join(figures)])
+    return table(["test", "what is done", "what was counted"], made)
+
+
+def _number(test: str) -> tuple[str, int, str]:
+    """Order R2 before R10, and letters by themselves."""
+    name, _, verb = test.partition(" ")
+    return name[:1], int(re.sub(r"\D", "", name) or 0), verb
+
+
+def _figure(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:,}"
+
+
+def card(rows: dict[str, dict[str, Any]]) -> str:
+    """Return the sums that the README shows: of the tests that count something of that name."""
+    wanted = {
+        "kills at random moments, after which the same command ended with the very same bytes": "kills",
+        "images lost whose codes were in place before a kill": "acknowledged_images_lost",
+        "steps of a command at which it was stopped, all that it takes": "points_covered",
+        "writes, syncs and renames refused by the system": "refused",
+        "half-written files left by that": "stumps",
+        "checkpoints damaged, all found": "damaged",
+        "renames in the wrong order for a loss of power": "violations",
+    }
+    sums = {
+        label: sum(row[name] for row in rows.values() if name in row)
+        for label, name in wanted.items()
+        if any(name in row for row in rows.values())
+    }
+    return table(["what", "counted"], [[label, f"{total:,}"] for label, total in sums.items()])
+
+
 def _benchmarks(rows: list[dict[str, Any]]) -> str:
 
     def shown(row: dict[str, Any], name: str) -> str:
@@ -160,7 +198,11 @@ def _benchmarks(rows: list[dict[str, Any]]) -> str:
 
 
 TABLES: dict[str, Callable[[Any], str]] = {
-    each.__name__: each for each in (cifar10, peer_losses, peer_training, generators, bench, search, scale, projection)
+    each.__name__: each
+    for each in (
+        *(cifar10, peer_losses, peer_training, generators, bench, search, scale, projection),
+        *(reliability, card),
+    )
 }
 
 

@@ -34,7 +34,7 @@ def load_latest(folder: Path) -> tuple[int, dict[str, Any]] | None:
     """Return step and state of the newest whole checkpoint, None where there is none.
 
     Damaged ones are removed, with a warning, and passed over for the one before them. Raises `CorruptError` where
-    one is whole but holds what could run code.
+    none of those that are there is whole, or one is whole but holds what could run code.
     """
     damaged: list[Path] = []
     for path in _newest_first(folder):
@@ -42,11 +42,14 @@ def load_latest(folder: Path) -> tuple[int, dict[str, Any]] | None:
         payload = content[_DIGEST_BYTES:]
         if hashlib.sha256(payload).digest() == content[:_DIGEST_BYTES]:
             step = int(path.stem.removeprefix("step-"))
-            _tell(damaged, f"step {step:,}")
+            _pass_over(damaged, step)
             return step, _state(path, payload)
-        path.unlink()  # else it would count among those that are kept
         damaged.append(path)
-    _tell(damaged, "the start")
+    if damaged:
+        raise CorruptError(
+            f"{_named(damaged)}: the checksum is wrong, and no checkpoint is whole",
+            hint=f"to begin anew, remove {folder} and run the same command again",
+        )
     return None
 
 
@@ -67,10 +70,17 @@ def _state(path: Path, payload: bytes) -> dict[str, Any]:
     return state
 
 
-def _tell(damaged: list[Path], start: str) -> None:
+def _pass_over(damaged: list[Path], step: int) -> None:
+    for path in damaged:
+        path.unlink()  # else it would count among those that are kept
     if damaged:
-        names = " and ".join(map(str, damaged))
-        _LOG.warning("%s: the checksum is wrong, the checkpoint is damaged; going on from %s", names, start)
+        _LOG.warning(
+            "%s: the checksum is wrong, the checkpoint is damaged; going on from step %s", _named(damaged), f"{step:,}"
+        )
+
+
+def _named(paths: list[Path]) -> str:
+    return " and ".join(map(str, paths))
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -185,10 +185,12 @@ def complete(folder: Path, staged: Path, record: dict[str, Any], images: list[Fa
     record[SEAL] = _seal(record)
     with files.storage_errors(folder):
         clear(folder)
-        for path in sorted(path for path in staged.rglob("*") if path.is_file()):
-            target = folder / path.relative_to(staged)
+        moved = {path: folder / path.relative_to(staged) for path in sorted(staged.rglob("*")) if path.is_file()}
+        for path, target in moved.items():
             target.parent.mkdir(exist_ok=True)
             os.replace(path, target)
+        for place in {folder, *(target.parent for target in moved.values())}:
+            files.sync_folder(place)  # else the description could outlive a loss of power and its images not
     files.write_json(folder / DESCRIPTION, record)
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return Fakes(folder, record, tuple(images))

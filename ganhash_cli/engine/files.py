@@ -18,6 +18,8 @@ _STORAGE_ERRNOS = {
     *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),  # something else stands in the way
 }
 
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}  # what file systems say that have no flock, such as some of networks
+
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
@@ -52,7 +54,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 @contextmanager
@@ -61,6 +63,17 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         yield stream
         stream.flush()
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk: without it a rename may be lost with the power."""
+    if os.name == "nt":  # Windows cannot open a folder to sync it
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -99,7 +112,7 @@ def json_digest(record: dict[str, Any]) -> str:
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold `path` for this process; `LockedError` names the owner where another one holds it."""
-    from filelock import FileLock, Timeout
+    from filelock import FileLock, SoftFileLock, Timeout
 
     lock_path = path.with_name(f".{path.name}.lock")
     owner_path = path.with_name(f".{path.name}.owner")
@@ -107,7 +120,14 @@ def lock(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock_path, timeout=0)
         try:
-            held.acquire()
+            try:
+                held.acquire()
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                # A file whose presence is the lock; it names its process, so that one that died holds nothing.
+                held = SoftFileLock(lock_path.with_suffix(".held"), timeout=0)
+                held.acquire()
         except Timeout as error:
             owner = owner_path.read_text() if owner_path.exists() else "another process"
             raise LockedError(
@@ -141,13 +161,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder to sync it
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

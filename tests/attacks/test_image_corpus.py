@@ -128,7 +128,7 @@ def test_mutations_are_images_or_refused(tmp_path: Path, kind: str, count: int) 
                 files.append(os.fsencode(file))
             for result in one.squares(files, 32):
                 refused += isinstance(result, Undecodable)
-                crashes += "crashed" in str(result) or "within" in str(result) or "takes more" in str(result)
+                crashes += "crashed" in str(result) or "within" in str(result)
     assert crashes == 0
     assert refused
     record("I2 mutations", "images with a few bytes changed", **{f"{kind}_files": count, f"{kind}_crashes": crashes})

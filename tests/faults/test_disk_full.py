@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from safetensors import safe_open
+from scenes import RESUMED as VERBS
+from scenes import TINY
 
 import forked
 from ganhash_cli.engine import codes
@@ -20,7 +22,6 @@ from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.fakes import Fakes
 from linear_hash import write_bundle
 from pictures import paint_classes
-from test_kills import TINY, VERBS
 
 SIZE = 24 << 20
 

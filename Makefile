@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test test-slow faults bench bench-scale docs format clean
+.PHONY: help venv system demo test test-slow fuzz faults bench bench-scale docs format clean audit
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -22,6 +22,14 @@ test: $(VENV)/dev ## format check, lint, strict types and all tests but the slow
 
 test-slow: $(VENV)/dev ## the tests that take over a minute
 	$(BIN)/pytest -m slow
+
+fuzz: $(VENV)/dev ## fuzz what reads files of strangers, guided by coverage, TIME=60 seconds a target; build/fuzz
+	$(call install,.[fuzz])
+	@for target in image codes bundle csv toml; do \
+	  PYTHONPATH=tests:tests/attacks $(BIN)/python tests/attacks/fuzz.py $$target $(or $(TIME),60) build/fuzz || exit 1; done
+
+audit: $(VENV)/dev ## compare what is installed with the known holes (pip-audit); asks the network
+	$(BIN)/pip-audit --skip-editable
 
 faults: $(VENV)/dev ## kill, fill, refuse and damage what there is; build/reliability.json. KILLS=2000: so often
 	GANHASH_KILLS='$(KILLS)' $(BIN)/pytest -m 'slow or not slow' tests/faults

@@ -11,6 +11,7 @@ FAKES = Path("fakes")
 MODEL = Path("model")
 CODES = Path("codes.h5")
 SETTINGS = Path("ganhash.toml")
+_MOST_BYTES, _MOST_DEPTH = 64 << 10, 8  # of settings: deep nesting overflows the stack of whoever walks it
 
 
 def settings(path: Path = SETTINGS) -> dict[str, Any]:
@@ -21,9 +22,28 @@ def settings(path: Path = SETTINGS) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        with path.open("rb") as stream:
+            content = stream.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"it has more than {_MOST_BYTES >> 10} KiB")
+        found = tomllib.loads(content.decode())
+        _require_shallow(found)
+        return found
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}", hint="mend the file, or move it away") from error
+
+
+def _require_shallow(found: dict[str, Any]) -> None:
+    level: list[Any] = [found]
+    for _ in range(_MOST_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+    if level:
+        raise ValueError("it is nested too deeply")
 
 
 def cache() -> Path | None:

@@ -1,4 +1,4 @@
-"""codes.h5 comes back as it was written, and a damaged one is refused; test_hostile_codes.py has what means harm."""
+"""codes.h5 comes back as it was written, and a damaged one is refused; attacks/ has what means harm."""
 
 import subprocess
 import sys

@@ -11,6 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ganhash_cli.engine import bits, codes, decoding, encoder, images, segments
+from ganhash_cli.engine.decoders import Decoders
+from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.encoder import EncodeReport, encode, skipped_list
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.errors import (
@@ -312,14 +314,15 @@ def change_while_read(monkeypatch: pytest.MonkeyPatch, file: Path, times: int) -
         if path == os.fsencode(file) and left:
             paint(file, (10 * left.pop(), 0, 200), seed=7, side=33 + len(left))
 
-    square = decoding.square
+    squares = Decoders.squares
 
-    def one(path: bytes, side: int) -> NDArray[np.uint8]:
-        result = square(path, side)
-        repaint(path)
-        return result
+    def some(self: Decoders, paths: list[bytes], side: int) -> list[NDArray[np.uint8] | Undecodable]:
+        results = squares(self, paths, side)
+        for path in paths:
+            repaint(path)
+        return results
 
-    monkeypatch.setattr(decoding, "square", one)
+    monkeypatch.setattr(Decoders, "squares", some)
 
 
 def test_a_file_that_changes_once_gets_new_size_and_new_code(

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from ganhash_cli.engine import decoding, fakes, images, parallel, pool
+from ganhash_cli.engine import decoders, decoding, fakes, images, parallel, pool
 from ganhash_cli.engine.decoding import Undecodable, decode, square
 from ganhash_cli.engine.parallel import Budget
 from ganhash_cli.engine.progress import finish
@@ -195,10 +195,10 @@ def test_what_is_decoded_at_once_is_no_more_than_the_largest_image(
     for number in range(8):
         files.append(os.fsencode(tmp_path / f"{number}.jpg"))
         Image.new("RGB", (120, 100)).save(os.fsdecode(files[-1]), **options)
-    assert all(isinstance(found, np.ndarray) for found in decoding.squares(files, 60))
+    assert all(isinstance(found, np.ndarray) for found in decoders.squares(files, 60))
     assert most == 1
     most = 0
-    list(decoding.squares(files, 12))  # scaled to a quarter of the pixels, but for the progressive ones
+    list(decoders.squares(files, 12))  # scaled to a quarter of the pixels, but for the progressive ones
     assert (most > 1) == (not options)
 
 

@@ -11,8 +11,8 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "files", "board", "seeds", "limits", "bits", "distinct", "parallel", "scan", "asymmetric"),
-    *("devices", "decoding", "shards", "address", "images", "protocols", "sample"),
+    *("progress", "names", "files", "board", "seeds", "limits", "bits", "distinct", "parallel", "children", "scan"),
+    *("asymmetric", "devices", "decoding", "decoders", "shards", "address", "images", "protocols", "sample"),
 ]
 ORDER = [
     *FOUNDATIONS,
@@ -20,7 +20,7 @@ ORDER = [
     *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
-    *("codes_format", "safe_hdf5", "codes", "codes_stream", "remote", "verification"),
+    *("codes_format", "safe_hdf5", "codes", "untrusted", "codes_stream", "remote", "verification"),
     *("draft", "segments", "encoder", "merger", "index", "ivf", "ivf_file", "neighbours", "pusher", "queries"),
     *("choice", "results", "remote_answers", "sheet", "page", "strips", "graphics"),
     *("cover", "inspection", "duplicates", "group_page"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ganhash_cli import app
-from ganhash_cli.engine import backbones, decoding, images, itq, trainer, unlabelled
+from ganhash_cli.engine import backbones, decoders, images, itq, trainer, unlabelled
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.images import Collection, Entry
 from ganhash_cli.engine.progress import finish
@@ -81,7 +81,7 @@ def test_more_bits_than_components_are_refused():
 def test_the_bits_of_the_bundle_are_those_of_itq_on_the_features(tmp_path: Path):
     folder = unlabelled_folder(tmp_path / "images")
     done, skipped = finish(fit(folder, tmp_path / "model"))
-    pixels = np.stack(list(decoding.squares(sorted(map(bytes, folder.iterdir())), 32)))
+    pixels = np.stack(list(decoders.squares(sorted(map(bytes, folder.iterdir())), 32)))
     torch.manual_seed(derive(0, "weights"))
     x = backbones.feature_extractor(settings().backbone, CPU)(pixels)
     expected = (x - x.mean(0)) @ itq.fit(x, 8, seed=0).T

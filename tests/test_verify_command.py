@@ -17,9 +17,9 @@ from ganhash_cli.engine.progress import finish
 from linear_hash import LinearHash, write_bundle
 from pictures import paint_classes
 from test_codes import HEADER, rows
+from test_codes_files import put
 from test_encode_command import Printed, run
 from test_fakes import describe, made, pictures
-from test_hostile_codes import put
 
 
 @pytest.fixture(autouse=True)

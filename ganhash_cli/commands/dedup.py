@@ -40,6 +40,7 @@ def dedup(
     files: Annotated[bool, typer.Option("-f", "--files", help="Print the names of redundant files only.")] = False,
     nul: Annotated[bool, typer.Option("-0", help="The same, each name ended by NUL, as for `xargs -0`.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a gallery, one HTML page.", show_default=False)] = None,
+    untrusted: options.Untrusted = False,
     json: options.Json = False,
 ) -> None:
     """Find duplicate and nearly duplicate images, in groups, the best of each first. It deletes nothing."""
@@ -48,6 +49,7 @@ def dedup(
     views.require_suffixes(None, html)
     if exact and max_distance is not None:
         raise UsageError("--exact allows no --max-distance", hint="leave one of them out")
+    options.examine(untrusted, Path(images), *([reference] if reference else []))
     with ExitStack() as stack:
         stored, skipped = _open(Path(images), model, stack)
         known, unread = _open(reference, model, stack) if reference else (None, ())

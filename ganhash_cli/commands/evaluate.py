@@ -33,6 +33,7 @@ def evaluate(
         bool, typer.Option("--rerank", help="Rank by asymmetric distance too: bits count by the query's sureness.")
     ] = False,
     allow_overlap: options.AllowOverlap = False,
+    untrusted: options.Untrusted = False,
     json: options.Json = False,
 ) -> None:
     """Measure how well labelled queries find images of their class. Definitions: docs/metrics.md."""
@@ -43,6 +44,7 @@ def evaluate(
 
     if plot and plot.suffix.lower() != ".png":
         raise UsageError(f"--plot {plot}: the plot is a PNG", hint=f"--plot {plot.stem}.png")
+    options.examine(untrusted, codes)
     with open_codes(codes) as stored:
         bundle = Bundle.open(model)
         work = evaluation.evaluate(

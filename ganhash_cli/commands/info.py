@@ -13,9 +13,11 @@ from ganhash_cli.errors import InputError
 
 def info(
     path: Annotated[Path, typer.Argument(help="fakes/, model/ or codes.h5.", show_default=False)],
+    untrusted: options.Untrusted = False,
     json: options.Json = False,
 ) -> None:
     """Tell what a fakes folder, a model folder or a codes file holds."""
+    options.examine(untrusted, path)
     facts = _facts(path)
     if json:
         console.emit(facts)

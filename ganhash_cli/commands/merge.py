@@ -19,11 +19,13 @@ def merge(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Codes file to write.")] = workspace.CODES,
     overwrite: options.Overwrite = False,
+    untrusted: options.Untrusted = False,
     json: options.Json = False,
 ) -> None:
     """Put the parts of a sharded encode together into one codes file."""
     from ganhash_cli.engine import encoder, merger
 
+    options.examine(untrusted, *parts)
     report = console.follow(merger.merge(parts, output, overwrite=overwrite))
     if json:
         console.emit(_record(report))

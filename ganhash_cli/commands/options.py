@@ -37,6 +37,12 @@ DeviceOption = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides every random choice.")]
 Model = Annotated[Path, typer.Option("--model", "-m", help="Folder made by `ganhash train`.")]
 Codes = Annotated[Path, typer.Option("--codes", help="Codes file made by `ganhash encode`.")]
+Untrusted = Annotated[
+    bool,
+    typer.Option(
+        "--untrusted", help="The codes are from strangers: first have a process with limits read all of them."
+    ),
+]
 AllowOverlap = Annotated[
     bool, typer.Option("--allow-overlap", help="Count queries that stand in the database or were trained on.")
 ]
@@ -59,6 +65,15 @@ Images = Annotated[
         show_default=False,
     ),
 ]
+
+
+def examine(untrusted: bool, *codes: Path) -> None:
+    """Have codes files read by processes with limits before they are opened here, where they are not trusted."""
+    if untrusted:
+        from ganhash_cli.engine.untrusted import require_harmless
+
+        for path in codes:
+            require_harmless(path)
 
 
 def following(verb: str, words: str, *places: tuple[str, Path, Path]) -> str:

@@ -15,6 +15,7 @@ def push(
     name: options.Collection = "ganhash",
     option: options.IndexOptions = None,
     replace: Annotated[bool, typer.Option("--replace", help="Remove first what the collection holds.")] = False,
+    untrusted: options.Untrusted = False,
     json: options.Json = False,
 ) -> None:
     """Bring codes into an index that others can search. Again, only new and changed images are brought there.
@@ -23,6 +24,7 @@ def push(
     """
     from ganhash_cli.engine import pusher, remote
 
+    options.examine(untrusted, codes)
     with remote.opened(to, name, options.pairs(option, "-I")) as opened:
         report = console.follow(pusher.push(codes, opened, replace=replace))
         where = opened.path

@@ -63,12 +63,14 @@ def query(
         Preview,
         typer.Option(help="Pictures on a terminal; auto takes the best it is known to show. A pipe never gets any."),
     ] = Preview.auto,
+    untrusted: options.Untrusted = False,
     json: options.Json = False,
 ) -> None:
     """Find the images whose codes differ in the fewest bits."""
     from ganhash_cli.engine.address import is_url
 
     views.require_suffixes(sheet, html)
+    options.examine(untrusted, codes)
     if is_url(index):
         _require_plain(rerank=rerank, check=check)
         found = _search_there(

@@ -32,6 +32,7 @@ def report(
     fakes: Annotated[Path, typer.Option(help="Folder made by `ganhash generate`.")] = workspace.FAKES,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML page to write.")] = Path("report.html"),
     allow_overlap: options.AllowOverlap = False,
+    untrusted: options.Untrusted = False,
     json: options.Json = False,
 ) -> None:
     """Show a trained model on one page: training, fakes, codes, and what queries find. See docs/report.md."""
@@ -40,6 +41,7 @@ def report(
     from ganhash_cli.engine.bundle import Bundle
 
     views.require_suffixes(None, output, option="--output")
+    options.examine(untrusted, codes or workspace.CODES)
     bundle = Bundle.open(model)
     with ExitStack() as stack:
         stored = _stored(bundle, codes, stack)

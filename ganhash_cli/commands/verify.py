@@ -26,11 +26,13 @@ def verify(
         Path | None,
         typer.Argument(help="fakes/, model/ or codes.h5. Without it: all of them that stand here.", show_default=False),
     ] = None,
+    untrusted: options.Untrusted = False,
     json: options.Json = False,
 ) -> None:
     """Compare fakes, a model or codes with the checksums they were written with."""
     from ganhash_cli.engine import verification
 
+    options.examine(untrusted, path or workspace.CODES)
     found = [console.follow(verification.verify(place)) for place in ([path] if path else _standing())]
     for result in found:
         _show(result, json)

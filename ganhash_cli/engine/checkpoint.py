@@ -56,11 +56,17 @@ def load_latest(folder: Path) -> tuple[int, dict[str, Any]] | None:
 def _state(path: Path, payload: bytes) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(BytesIO(payload), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except pickle.UnpicklingError as error:
         raise CorruptError(
             f"{path} holds more than tensors and plain values, and is refused as unsafe",
             hint="start again with --overwrite",
         ) from error
+    except Exception as error:  # torch raises many kinds on what it did not write
+        raise CorruptError(f"{path} is no checkpoint: {error}", hint="start again with --overwrite") from error
+    if not isinstance(state, dict):
+        raise CorruptError(f"{path} is no checkpoint: it holds no table", hint="start again with --overwrite")
     return state
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from typing import TypeVar
@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from ganhash_cli.engine.parallel import Budget, each
+from ganhash_cli.engine.parallel import Budget
 
 T = TypeVar("T")
+Room = Callable[[int], AbstractContextManager[None]]
 
 DECODE_VERSION = 1
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
@@ -28,6 +29,7 @@ _SMALL_PIXELS = 1_000_000
 # At the most while it is decoded: picture, RGB and, in some formats, copies of their decoder. Any other: 9.
 _BYTES_A_PIXEL = {"WEBP": 17, "AVIF": 13}
 _STRIP_PIXELS = 1_000_000  # converted at a time, where that takes a multiple of the memory of the image
+_SIXTEEN_TO_EIGHT = np.rint(np.arange(65_536) / 257).astype(np.uint8)
 # Odd metadata is no news, and our own limit on pixels is lower than the one that is warned of.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -36,42 +38,31 @@ class Undecodable(Exception):
     """A file gives no image; the message is the reason that is shown."""
 
 
-def squares(files: Iterable[bytes], side: int) -> Iterator[NDArray[np.uint8] | Undecodable]:
-    """Decode files to (side, side, 3) RGB squares in their order, on all processors, not far ahead."""
-    return _each(lambda file: square(file, side), files)
-
-
-def picture_digests(files: Iterable[bytes]) -> Iterator[str | Undecodable]:
-    """Return of each file the SHA-256 of its whole picture in hexadecimal, in their order, on all processors.
-
-    Equal where two files decode to equal pixels in full size. Of several frames only the first is ever decoded, so
-    such files are equal only where all their bytes are.
-    """
-    return _each(_picture_digest, files)
-
-
 def dimensions(file: bytes) -> tuple[int, int]:
     """Return width and height in pixels, as the header has them; `Undecodable` where the file is no image."""
     with open_checked(file) as image:
         return image.size
 
 
-def _each(function: Callable[[bytes], T], files: Iterable[bytes]) -> Iterator[T | Undecodable]:
-    def attempt(file: bytes) -> T | Undecodable:
-        try:
-            return function(file)
-        except Undecodable as reason:
-            return reason
-
-    return each(attempt, files, ahead=4)
+def room(pixels: int) -> AbstractContextManager[None]:
+    """Wait until so many pixels fit beside those that others are decoding, and hold them."""
+    return _large.taking(pixels)
 
 
-def square(file: bytes | BytesIO, side: int, memory: int | None = None) -> NDArray[np.uint8]:
+def attempt(function: Callable[[], T]) -> T | Undecodable:
+    """Return what a function gives, or the reason why a file gives no image."""
+    try:
+        return function()
+    except Undecodable as reason:
+        return reason
+
+
+def square(file: bytes | BytesIO, side: int, room: Room | None = None, memory: int | None = None) -> NDArray[np.uint8]:
     """Decode one file to a (side, side, 3) RGB square: the largest central square, scaled bicubically.
 
     `Undecodable` where that could take more than `memory` bytes.
     """
-    image = decode(file, side, memory)
+    image = decode(file, side, room, memory)
     if image.size != (side, side):
         image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
     return np.asarray(image)
@@ -82,7 +73,8 @@ def pixel_digest(square: NDArray[np.uint8]) -> str:
     return hashlib.sha256(np.ascontiguousarray(square).data).hexdigest()
 
 
-def _picture_digest(file: bytes) -> str:
+def picture_digest(file: bytes, room: Room | None = None) -> str:
+    """Return the SHA-256 of a file's whole picture in hexadecimal; of several frames that of all its bytes."""
     with open_checked(file) as image:
         frames = getattr(image, "n_frames", 1)
     if frames > 1:
@@ -91,17 +83,20 @@ def _picture_digest(file: bytes) -> str:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise Undecodable(error.strerror or str(error)) from error
-    picture = decode(file)
+    picture = decode(file, room=room)
     digest = hashlib.sha256(f"{picture.width}x{picture.height}:".encode())
     digest.update(picture.tobytes())
     return digest.hexdigest()
 
 
-def decode(file: bytes | BytesIO, side: int | None = None, memory: int | None = None) -> Image.Image:
+def decode(
+    file: bytes | BytesIO, side: int | None = None, room: Room | None = None, memory: int | None = None
+) -> Image.Image:
     """Decode one file canonically to RGB; with `side`, a JPEG may come smaller, no less than twice that.
 
     EXIF orientation is applied, 16 bits are scaled to 8, alpha lies over white, the first frame counts, and
-    CMYK goes through its profile where it has one. `Undecodable` where that could take more than `memory` bytes.
+    CMYK goes through its profile where it has one. A large picture is held in the `room` for its pixels;
+    `Undecodable` where it could take more than `memory` bytes.
     """
     with open_checked(file) as image:
         try:
@@ -109,10 +104,10 @@ def decode(file: bytes | BytesIO, side: int | None = None, memory: int | None = 
             if side and image.format == "JPEG":
                 image.draft(None, (2 * side, 2 * side))
             # A progressive one keeps its coefficients in full size, however it is scaled.
-            held = header if "progressive" in image.info else image.size
-            if memory and held[0] * held[1] > (most := memory // _BYTES_A_PIXEL.get(image.format or "", 9)):
+            width, height = header if "progressive" in image.info else image.size
+            if memory and width * height > (most := memory // _BYTES_A_PIXEL.get(image.format or "", 9)):
                 raise Undecodable(f"more than {most // 1_000_000} megapixels, and a {image.format} is held whole")
-            with _room(held):
+            with nullcontext() if width * height <= _SMALL_PIXELS else (room or _large.taking)(width * height):
                 image.load()
                 ImageOps.exif_transpose(image, in_place=True)
                 return _to_rgb(image)
@@ -148,15 +143,9 @@ def open_checked(file: bytes | BytesIO) -> Image.Image:
     return image
 
 
-def _room(size: tuple[int, int]) -> AbstractContextManager[None]:
-    """Wait until so many pixels fit beside those that others are decoding."""
-    pixels = size[0] * size[1]
-    return nullcontext() if pixels <= _SMALL_PIXELS else _large.taking(pixels)
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        return _by_strips(image, lambda strip: _grey(_values(strip) / 257))
+        return Image.fromarray(_SIXTEEN_TO_EIGHT[np.asarray(image)]).convert("RGB")
     if image.mode in ("I", "F"):
         limits = (65535.0,) if image.mode == "I" else (1.0, 255.0, 65535.0)
         largest = max(np.nan_to_num(_values(strip)).max(initial=0) for _, strip in _strips(image))

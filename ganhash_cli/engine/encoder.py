@@ -12,11 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import codes, decoding, distinct, files, images, parallel
+from ganhash_cli.engine import codes, distinct, files, images, parallel
 from ganhash_cli.engine import runtime as runtimes
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, path_record
+from ganhash_cli.engine.decoders import Decoders
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.draft import Draft
 from ganhash_cli.engine.images import Collection, Entry, Skipped
@@ -105,11 +106,12 @@ def encode(
         missing = np.flatnonzero(~draft.done).tolist()
         spent = _Spent()
         if missing:
-            hasher = runtime or runtimes.open_runtime(bundle, runtime_name, numeric, parallel.threads())
-            other = isinstance(hasher, Runtime) and hasher.name != "onnx"
-            usual = runtimes.open_runtime(bundle, "onnx", callers=parallel.threads()) if other else None
-            batches = _Batches(hasher, usual, collection, draft.header.side)
-            refused += yield from _encode_rows(missing, batches, draft, segments, spent, strict)
+            with Decoders().start(-(-len(missing) // BATCH)) as decoders:  # they start while the model is opened
+                hasher = runtime or runtimes.open_runtime(bundle, runtime_name, numeric, parallel.threads())
+                other = isinstance(hasher, Runtime) and hasher.name != "onnx"
+                usual = runtimes.open_runtime(bundle, "onnx", callers=parallel.threads()) if other else None
+                batches = _Batches(hasher, usual, decoders, collection, draft.header.side)
+                refused += yield from _encode_rows(missing, batches, draft, segments, spent, strict)
         if not draft.done.any() and collection.shard is None:  # a shard of few images may hold none
             raise images.nothing_usable(collection, refused)
         rows = draft.rows(np.flatnonzero(draft.done).tolist(), labelled=collection.labelled)
@@ -206,6 +208,7 @@ class _Batches:
 
     hasher: Hasher
     usual: Hasher | None
+    decoders: Decoders
     collection: Collection
     side: int
 
@@ -214,8 +217,8 @@ class _Batches:
         start, rows = part
         good, entries, bad, squares = [], [], [], []
         begun = time.perf_counter()
-        for row, listed in rows:
-            entry, square = _read(self.collection, listed, self.side)
+        read = self._read([entry for _, entry in rows])
+        for (row, _), (entry, square) in zip(rows, read, strict=True):
             if isinstance(square, Undecodable):
                 bad.append((entry, square))
             else:
@@ -229,6 +232,31 @@ class _Batches:
         if self.usual and logits is not None and start < PROBE:
             differing = float(((logits >= 0) != (_logits(self.usual, squares, self.side) >= 0)).mean())
         return _Batch(good, entries, bad, logits, decoded - begun, computed - decoded, differing)
+
+    def _read(self, listed: list[Entry]) -> list[tuple[Entry, Square | Undecodable]]:
+        """Decode files, and return them as they were then; those that change meanwhile are decoded again.
+
+        An entry is older than its pixels, so a file that still looks like it has not changed in between.
+        """
+        read = list(zip(listed, self._decode(listed), strict=True))
+        for place, (entry, square) in enumerate(read):
+            for _ in range(_TRIES):
+                try:
+                    status = os.stat(self.collection.file(entry))
+                except OSError as error:
+                    square = Undecodable(error.strerror or str(error))
+                    break
+                if (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns):
+                    break
+                entry = replace(entry, size=status.st_size, mtime_ns=status.st_mtime_ns)
+                square = self._decode([entry])[0]
+            else:
+                square = Undecodable("changed while it was read")
+            read[place] = entry, square
+        return read
+
+    def _decode(self, entries: list[Entry]) -> list[Square | Undecodable]:
+        return self.decoders.squares([self.collection.file(entry) for entry in entries], self.side)
 
 
 def _encode_rows(
@@ -262,27 +290,6 @@ def _encode_rows(
         results.close()
         segments.add(draft, unsaved)
     return skipped
-
-
-def _read(collection: Collection, entry: Entry, side: int) -> tuple[Entry, Square | Undecodable]:
-    """Decode a file, and return it as it was then; where it changes meanwhile, decode it again.
-
-    The entry is older than the pixels, so a file that still looks like it has not changed in between.
-    """
-    file = collection.file(entry)
-    for _ in range(_TRIES):
-        try:
-            square: Square | Undecodable = decoding.square(file, side)
-        except Undecodable as reason:
-            square = reason
-        try:
-            status = os.stat(file)
-        except OSError as error:
-            return entry, Undecodable(error.strerror or str(error))
-        if (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns):
-            return entry, square
-        entry = replace(entry, size=status.st_size, mtime_ns=status.st_mtime_ns)
-    return entry, Undecodable("changed while it was read")
 
 
 def _logits(hasher: Hasher, squares: list[Square], side: int) -> NDArray[np.float32]:

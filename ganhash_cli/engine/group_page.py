@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Template
 
-from ganhash_cli.engine import decoding, files, page
+from ganhash_cli.engine import decoders, files, page
 from ganhash_cli.engine.duplicates import Group, Member
 
 MOST_GROUPS, MOST_MEMBERS = page.MOST_QUERIES, page.MOST_HITS
@@ -46,7 +46,7 @@ def facts(member: Member) -> str:
 def _parts(groups: Sequence[Group]) -> Iterator[str]:
     shown = groups[:MOST_GROUPS]
     names = (member.look.path for group in shown for member in group.members[:MOST_MEMBERS])
-    tiles = decoding.squares(names, page.SIDE)
+    tiles = decoders.squares(names, page.SIDE)
     yield page.head("duplicate images", _about(groups))
     for number, group in enumerate(shown, start=1):
         best, *others = [_figure(group, member, next(tiles)) for member in group.members[:MOST_MEMBERS]]

@@ -18,7 +18,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import decoding
+from ganhash_cli.engine import decoders, decoding
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.shards import Shard
@@ -141,7 +141,7 @@ def from_csv(file: Path) -> Collection:
         header = [name.strip().lower() for name in next(reader, [])]
         if not header or header[0] != "path" or set(header) - {"path", "label", "split"}:
             raise UsageError(
-                f"{file}: the first line is {','.join(header)!r}",
+                f"{file}: the first line is {','.join(header)[:200]!r}",
                 hint="it must read path,label[,label…][,split]",
             )
         for number, row in enumerate(reader, start=2):
@@ -222,7 +222,7 @@ def load(collection: Collection, side: int, *, strict: bool = False, scratch: Pa
     entries: list[Entry] = []
     skipped = list(collection.skipped)
     files = [collection.file(entry) for entry in collection.entries]
-    for index, (entry, result) in enumerate(zip(collection.entries, decoding.squares(files, side), strict=True)):
+    for index, (entry, result) in enumerate(zip(collection.entries, decoders.squares(files, side), strict=True)):
         if isinstance(result, Undecodable):
             skipped.append(refuse(entry.path, str(result), strict=strict))
         else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ganhash_cli.engine import decoding
+from ganhash_cli.engine import decoders, decoding
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.progress import Progress, Work
@@ -66,7 +66,7 @@ def digests(looks: Sequence[Look]) -> Work[dict[bytes, str]]:
     """Return the digests of whole pictures by path; of files that cannot be read there are none."""
     paths = [look.path for look in looks]
     found = {}
-    for done, (path, digest) in enumerate(zip(paths, decoding.picture_digests(paths), strict=True), start=1):
+    for done, (path, digest) in enumerate(zip(paths, decoders.picture_digests(paths), strict=True), start=1):
         if not isinstance(digest, Undecodable):
             found[path] = digest
         if len(paths) > _DIGESTS and (done % _DIGESTS == 0 or done == len(paths)):

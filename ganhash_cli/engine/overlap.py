@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganhash_cli.engine import bits, decoding
+from ganhash_cli.engine import bits, decoders, decoding
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.decoding import Undecodable
@@ -57,7 +57,7 @@ def find(queries: Queries, stored: StoredCodes, bundle: Bundle) -> Work[Overlap]
     rows = sorted({row for found in candidates for row in found})
     digests: dict[int, str] = {}
     files = [os.path.join(stored.header.root, stored.path_of(row)) for row in rows]
-    for done, (row, square) in enumerate(zip(rows, decoding.squares(files, bundle.side), strict=True), start=1):
+    for done, (row, square) in enumerate(zip(rows, decoders.squares(files, bundle.side), strict=True), start=1):
         if not isinstance(square, Undecodable):
             digests[row] = decoding.pixel_digest(square)
         if done % _PROGRESS == 0 or done == len(rows):

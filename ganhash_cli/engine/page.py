@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganhash_cli.engine import decoding, files
+from ganhash_cli.engine import decoders, files
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.names import safe
 from ganhash_cli.engine.results import Answer, Hit
@@ -122,7 +122,7 @@ def write(answers: Sequence[Answer], path: Path) -> None:
 
 def _parts(answers: Sequence[Answer]) -> Iterator[str]:
     shown = answers[:MOST_QUERIES]
-    tiles = decoding.squares(
+    tiles = decoders.squares(
         (file for answer in shown for file in (answer.query, *(hit.path for hit in answer.hits[:MOST_HITS]))), SIDE
     )
     yield head("nearest images", _about(answers))

@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, decoding, images
+from ganhash_cli.engine import bits, decoders, decoding, images
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import Header
@@ -66,7 +66,7 @@ def require_match(bundle: Bundle, stored: StoredCodes | Remote) -> Header:
 def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Queries]:
     """Compute the codes of a collection; `InputError` where none of it is an image."""
     files = [collection.file(entry) for entry in collection.entries]
-    squares = decoding.squares(files, side)
+    squares = decoders.squares(files, side)
     skipped, good, digests, parts = list(collection.skipped), list[Entry](), list[str](), []
     for start in range(0, len(files), BATCH):
         part = collection.entries[start : start + BATCH]
@@ -97,7 +97,7 @@ def hash_content(hasher: Hasher, content: bytes, side: int, memory: int) -> bits
 
     Raises `Undecodable` where that is no image, or one that could take more than `memory` bytes.
     """
-    square = decoding.square(BytesIO(content), side, memory)
+    square = decoding.square(BytesIO(content), side, memory=memory)
     code: bits.Codes = bits.pack(hasher.logits(square[None]))[0]
     return code
 

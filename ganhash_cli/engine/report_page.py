@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from ganhash_cli.engine import decoding, files, page, plots
+from ganhash_cli.engine import decoders, files, page, plots
 from ganhash_cli.engine.epochs import Epochs
 from ganhash_cli.engine.evaluation import Evaluation
 from ganhash_cli.engine.page import text
@@ -191,7 +191,7 @@ def _queries(retrieval: Retrieval) -> Iterator[str]:
     best, worst = retrieval.best, retrieval.worst
     shown = [*worst, *best]
     names = (file for answer, _ in shown for file in (answer.query, *(hit.path for hit in answer.hits)))
-    tiles = decoding.squares(names, page.SIDE)
+    tiles = decoders.squares(names, page.SIDE)
     yield _meaning(
         f"The {NEIGHBOURS} nearest of some queries: look at the worst for what they have in common, such as a wrong"
         " label, a bad crop or two classes that look alike."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +20,8 @@ from ganhash_cli.errors import CorruptError, PluginError, UsageError
 BATCH_PIXELS, MOST_IMAGES = 4 * 224 * 224, 16  # of a batch whose layers stay in a core's caches
 TORCH_BATCH = 32  # torch spends much on each call, and GPUs want many images
 MOST_DIFFERING = 10.0  # bits in a million between ONNX Runtime and torch, for `auto` to trust the former
+
+_KEY = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)$", re.DOTALL)  # before the text itself
 
 Name = Literal["auto", "onnx", "openvino", "torch"]
 
@@ -65,7 +68,8 @@ def open_runtime(bundle: Bundle, name: Name = "auto", numeric: Numeric = "float3
     model = bundle.verified(bundle.onnx).read_bytes()
     opening = {"onnx": onnx, "openvino": openvino}[chosen]
     try:
-        compute = opening(model, numeric, callers)
+        _require_self_contained(model)
+        compute = _checked(opening(model, numeric, callers), bundle)
     except (UsageError, PluginError):
         raise
     except Exception as error:  # neither library's exceptions share a base class
@@ -85,6 +89,33 @@ def batch_for(side: int) -> int:
     [16, 16, 4, 1]
     """
     return max(1, min(MOST_IMAGES, BATCH_PIXELS // side**2))
+
+
+def _checked(compute: Compute, bundle: Bundle) -> Compute:
+    """Return what computes the same; where that is impossible or gives no logits, the model is at fault."""
+
+    def checked(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        try:
+            logits = compute(images)
+        except Exception as error:  # neither library's exceptions share a base class
+            raise CorruptError(f"{bundle.onnx} cannot be computed: {error}") from error
+        if logits.shape != (len(images), bundle.bits) or logits.dtype != np.float32:
+            raise CorruptError(f"{bundle.onnx} gives {logits.dtype} {logits.shape}, no logits of {bundle.bits} bits")
+        return logits
+
+    return checked
+
+
+def _require_self_contained(model: bytes) -> None:
+    """Refuse a model that names another file for its weights: both libraries would look for it in the current folder.
+
+    It would say so by an entry with the key `location`, field 1 of `onnx.StringStringEntryProto`, whose tag and length
+    may be written with more bytes than they need.
+    """
+    at = -1
+    while (at := model.find(b"location", at + 1)) >= 0:
+        if _KEY.search(model[max(0, at - 20) : at]):
+            raise CorruptError("it names another file for its weights")
 
 
 def _chosen(bundle: Bundle, numeric: Numeric) -> str:

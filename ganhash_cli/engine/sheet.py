@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ganhash_cli.engine import decoding, files
+from ganhash_cli.engine import decoders, files
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.results import Answer
 
@@ -35,7 +35,7 @@ def draw(answers: Sequence[Answer]) -> Image.Image:
     sheet = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(sheet)
     shown = [file for answer in answers for file in (answer.query, *_paths(answer))]
-    tiles = decoding.squares(shown, _TILE)
+    tiles = decoders.squares(shown, _TILE)
     _head(pen, answers)
     for row, answer in enumerate(answers):
         _draw_row(sheet, pen, answer, _HEAD + row * _ROW, tiles)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import decoding
+from ganhash_cli.engine import decoders
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.names import safe
 from ganhash_cli.engine.results import Answer
@@ -51,7 +51,7 @@ def arrange(answers: Sequence[Answer], width: int, cell: tuple[int, int]) -> Ite
     abreast = (width + _GAP) // (tile + _GAP)
     most = abreast * (_MOST_ROWS if len(answers) == 1 else 1)
     shown = [_pictures(answer)[:most] for answer in answers[:MOST_ANSWERS]]
-    squares = decoding.squares((file for pictures in shown for file, _ in pictures), tile * cell[0])
+    squares = decoders.squares((file for pictures in shown for file, _ in pictures), tile * cell[0])
     for pictures in shown:
         for start in range(0, len(pictures), abreast):
             row = pictures[start : start + abreast]

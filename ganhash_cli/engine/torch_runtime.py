@@ -8,6 +8,7 @@ from threading import Lock
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load
 
 from ganhash_cli.engine import backbones, devices
@@ -30,7 +31,7 @@ def open_network(bundle: Bundle, precision: Precision) -> Callable[[NDArray[np.u
     network = HashNet(backbones.build(identity, **bare), bundle.bits)
     try:
         network.load_state_dict(load(bundle.verified(bundle.weights).read_bytes()))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise CorruptError(f"{bundle.weights} does not fit the backbone {identity.name}: {error}") from error
     network.to(device).to(memory_format=torch.channels_last).eval()
     one_at_a_time = Lock()  # it takes all processors, or the GPU, by itself

@@ -10,6 +10,7 @@ from pathlib import Path
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes, open_codes
 from ganhash_cli.engine.queries import require_match
+from ganhash_cli.engine.untrusted import require_harmless
 from ganhash_cli.errors import GanhashError
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class LiveCodes:
         log.info("%s was replaced: %s images now", self._path, f"{len(stored):,}")
 
     def _open(self) -> tuple[StoredCodes, ExitStack]:
+        require_harmless(self._path)  # a server is to live, whoever made the codes
         with ExitStack() as stack:
             stored = stack.enter_context(open_codes(self._path))
             require_match(self._bundle, stored)

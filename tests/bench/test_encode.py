@@ -13,7 +13,7 @@ import pytest
 
 from bench.conftest import write_model
 from bench.measure import Cost, Report, Row, command, in_turn
-from ganhash_cli.engine import decoding, parallel
+from ganhash_cli.engine import decoders, parallel
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.runtime import open_runtime
@@ -94,7 +94,7 @@ def _bound(folder: Path, model: Path, runtime: Literal["onnx", "openvino"], nume
     bundle = Bundle.open(model)
     opened = open_runtime(bundle, runtime, numeric, parallel.threads())
     files = [os.fsencode(path) for path in sorted(folder.iterdir())[:1_000]]
-    squares = np.stack([each for each in decoding.squares(files, bundle.side) if isinstance(each, np.ndarray)])
+    squares = np.stack([each for each in decoders.squares(files, bundle.side) if isinstance(each, np.ndarray)])
     opened.logits(squares[:32])  # the first is slow
 
     def seconds(turn: Iterator[object]) -> float:
@@ -105,7 +105,7 @@ def _bound(folder: Path, model: Path, runtime: Literal["onnx", "openvino"], nume
 
     parts = [squares[start : start + 32] for start in range(0, len(squares), 32)]
     fastest = [
-        min(seconds(decoding.squares(files, bundle.side)) for _ in range(3)),
+        min(seconds(decoders.squares(files, bundle.side)) for _ in range(3)),
         min(seconds(parallel.each(opened.logits, parts)) for _ in range(3)),
     ]
     return len(files) / sum(fastest)

@@ -1,0 +1,210 @@
+"""A decoder that dies, hangs or takes too much memory costs one file, and the others are decoded as if it were not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganhash_cli.engine import decoders, decoding, images
+from ganhash_cli.engine.decoders import Decoders
+from ganhash_cli.engine.decoding import Undecodable
+from ganhash_cli.engine.parallel import Budget
+from ganhash_cli.errors import StorageError
+from linear_hash import LinearHash
+from pictures import paint
+from test_encoder import run
+
+SLOW = ("LA", "I;16", "F", "CMYK")
+BROKEN = """
+import os, signal, sys, time
+from ganhash_cli.engine import decoders, decoding
+decoders.SECONDS = 1
+sound = decoding.square
+def square(file, side, room=None):
+    name = os.path.basename(file)
+    if name.startswith(b"dies"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if name.startswith(b"hangs"):
+        time.sleep(1000)
+    if name.startswith(b"spins"):
+        while True:
+            pass
+    if name.startswith(b"large"):
+        bytearray(3 << 30)
+    if name.startswith(b"bug"):
+        raise LookupError("of ours")
+    if name.startswith(b"prints"):
+        os.write(1, b"noise"); print("more noise", flush=True); os.write(2, b"and here")
+    if name.startswith(b"once") and not os.path.exists(file + b".seen"):
+        open(file + b".seen", "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return sound(file, side, room)
+decoding.square = square
+decoders.serve()
+"""
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "_CHILD", BROKEN)
+
+
+def painted(folder: Path, *names: str) -> list[bytes]:
+    for seed, name in enumerate(names):
+        paint(folder / name, (200, 40, 40), seed)
+    return [os.fsencode(folder / name) for name in names]
+
+
+def reasons(results: list[object]) -> dict[int, str]:
+    return {place: str(result) for place, result in enumerate(results) if isinstance(result, Undecodable)}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("dies.png", "the decoder crashed on it (SIGSEGV)"),
+        ("hangs.png", "cannot be decoded within 30 s"),
+        ("spins.png", "cannot be decoded within 30 s"),
+        ("large.png", "takes more than 2 GiB of memory to decode"),
+    ],
+)
+def test_one_bad_file_costs_itself_alone(tmp_path: Path, broken: None, name: str, reason: str) -> None:
+    """I9: the 63 others of a batch of 64 come as they would alone, and the bad one is marked."""
+    names = [f"{number:02}.png" for number in range(64)]
+    names[37] = name
+    files = painted(tmp_path, *names)
+    with Decoders(1) as one:
+        results = one.squares(files, 24)
+    assert reasons(results) == {37: reason}
+    good = [place for place in range(64) if place != 37]
+    assert all(np.array_equal(results[place], decoding.square(files[place], 24)) for place in good)
+
+
+def test_several_bad_files_are_each_found(tmp_path: Path, broken: None) -> None:
+    files = painted(tmp_path, "dies0.png", "a.png", "dies1.png", "dies2.png", "b.png", "dies3.png")
+    with Decoders(1) as one:
+        assert set(reasons(one.squares(files, 24))) == {0, 2, 3, 5}
+        assert reasons(one.squares(files[1:2], 24)) == {}
+
+
+def test_a_file_on_which_a_process_was_killed_by_chance_is_tried_again(tmp_path: Path, broken: None) -> None:
+    with Decoders(1) as one:
+        assert reasons(one.squares(painted(tmp_path, "once.png"), 24)) == {}
+
+
+def test_a_bug_of_ours_is_not_taken_for_a_bad_file(tmp_path: Path, broken: None) -> None:
+    with Decoders(1) as one, pytest.raises(RuntimeError, match="LookupError: of ours"):
+        one.squares(painted(tmp_path, "bug.png"), 24)
+
+
+def test_what_a_decoder_prints_is_no_answer(tmp_path: Path, broken: None, capfd: pytest.CaptureFixture[str]) -> None:
+    with Decoders(1) as one:
+        assert reasons(one.squares(painted(tmp_path, "prints.png"), 24)) == {}
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.timeout(60)
+def test_encoding_goes_on_past_a_decoder_that_dies(tmp_path: Path, broken: None) -> None:
+    """I10: found = encoded + skipped, with a decoder that dies on some of them."""
+    painted(tmp_path / "folder", *(f"{number:02}.png" for number in range(40)), "dies.png", "large.png")
+    report = run(tmp_path / "folder", tmp_path / "codes.h5", LinearHash())
+    assert (report.found, report.encoded, len(report.skipped)) == (42, 40, 2)
+    assert report.skipped[0] == images.Skipped(b"dies.png", "the decoder crashed on it (SIGSEGV)")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"a\nb\t.png", b'"[red]%s\x1b\\.png', " \u202efdp.png".encode()])
+def test_any_name_reaches_the_other_process(tmp_path: Path, name: bytes) -> None:
+    file = os.path.join(os.fsencode(tmp_path), name)
+    Image.new("RGB", (32, 32), "red").save(os.fsdecode(file))
+    with Decoders(1) as one:
+        assert reasons(one.squares([file], 24)) == {}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
+def test_another_process_gives_the_same_pixels_and_reasons(tmp_path: Path, kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), np.uint8)
+    sound, cut = tmp_path / "sound", tmp_path / "cut"
+    Image.fromarray(pixels).save(sound, kind)
+    cut.write_bytes(sound.read_bytes()[:60])
+    files = [bytes(sound), bytes(cut), bytes(tmp_path), bytes(tmp_path / "none")]
+    with Decoders(1) as one:
+        there = one.squares(files, 24)
+        digests = one.digests(files)
+    here = [decoding.attempt(lambda file=file: decoding.square(file, 24)) for file in files]
+    assert np.array_equal(there[0], here[0])
+    assert reasons(there) == reasons(here) == reasons(digests)
+    assert digests[0] == decoding.picture_digest(files[0])
+
+
+def test_many_files_come_in_their_order(tmp_path: Path) -> None:
+    files = painted(tmp_path, *(f"{number:03}.png" for number in range(70)))
+    wanted = [decoding.square(file, 16).tobytes() for file in files]
+    assert [square.tobytes() for square in decoders.squares(files, 16)] == wanted
+
+
+def test_large_pictures_share_the_room_of_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Watched(Budget):
+        def taking(self, amount: int):  # type: ignore[no-untyped-def]
+            asked.append(amount)
+            return super().taking(amount)
+
+    monkeypatch.setattr(decoding, "_large", Watched(3_000_000))
+    Image.new("RGB", (1500, 1000)).save(tmp_path / "large.png")
+    with Decoders(2) as two:
+        assert reasons(two.squares([bytes(tmp_path / "large.png")] * 3, 24)) == {}
+    assert asked == [1_500_000] * 3
+
+
+@pytest.mark.parametrize("mode", ["RGBA", *(pytest.param(mode, marks=pytest.mark.slow) for mode in SLOW)])
+def test_the_largest_picture_of_every_kind_fits_in_the_memory_of_a_process(tmp_path: Path, mode: str) -> None:
+    """I3: 64 megapixels of the modes that take most memory are decoded within the limit."""
+    file = tmp_path / "largest.tif"
+    Image.new(mode, (8000, 8000)).save(file, compression="tiff_deflate")
+    with Decoders(1) as one:
+        assert reasons(one.squares([bytes(file)], 24)) == {}
+
+
+def test_a_process_that_cannot_start_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "_CHILD", "import sys; sys.exit(3)")
+    with Decoders(1) as one, pytest.raises(StorageError, match="cannot start a process that decodes"):
+        one.squares(painted(tmp_path, "a.png"), 24)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    with pytest.raises(StorageError, match="No such file"):
+        Decoders(1).start(1)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_processes_end_with_their_parent(tmp_path: Path, how: signal.Signals) -> None:
+    program = """
+import sys, time
+from ganhash_cli.engine.decoders import Decoders
+with Decoders(2).start(2) as two:
+    print(*(process._child.pid for process in two._all), flush=True)
+    time.sleep(100)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as parent:
+        children = [int(pid) for pid in parent.stdout.readline().split()]
+        assert all(map(alive, children))
+        parent.send_signal(how)
+        parent.wait(10)
+        end = time.monotonic() + 10
+        while any(map(alive, children)):
+            assert time.monotonic() < end
+            time.sleep(0.02)

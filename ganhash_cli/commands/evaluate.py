@@ -55,7 +55,7 @@ def evaluate(
             rerank=rerank,
             allow_overlap=allow_overlap,
         )
-        result = console.follow(work)
+        result = console.follow(work, saves=False)
     if json:
         console.emit(result.record())
     else:

@@ -24,7 +24,7 @@ def merge(
     """Put the parts of a sharded encode together into one codes file."""
     from ganhash_cli.engine import encoder, merger
 
-    report = console.follow(merger.merge(parts, output, overwrite=overwrite))
+    report = console.follow(merger.merge(parts, output, overwrite=overwrite), saves=False)
     if json:
         console.emit(_record(report))
         return

@@ -137,7 +137,8 @@ def _search_here(
             raise NothingFound(f"{codes} holds no images", hint="encode a folder that has some")
         complete = rerank or most is not None
         searched = console.follow(
-            choice.open_index(stored, index, workspace.cache(), queries=len(hashed.codes), k=k, complete=complete)
+            choice.open_index(stored, index, workspace.cache(), queries=len(hashed.codes), k=k, complete=complete),
+            saves=False,
         )
         started = time.perf_counter()
         answers = results.answer(stored, hashed, k, most, rerank=rerank, index=searched)
@@ -177,7 +178,9 @@ def _hashed(model: Path, stored: "StoredCodes | Remote", images: "Collection") -
 
     bundle = Bundle.open(model)
     header = queries.require_match(bundle, stored)
-    return console.follow(queries.hash_queries(open_runtime(bundle, numeric=header.numeric), images, bundle.side))
+    return console.follow(
+        queries.hash_queries(open_runtime(bundle, numeric=header.numeric), images, bundle.side), saves=False
+    )
 
 
 def _index_name(index: str) -> "IndexName":

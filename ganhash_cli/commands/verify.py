@@ -31,7 +31,7 @@ def verify(
     """Compare fakes, a model or codes with the checksums they were written with."""
     from ganhash_cli.engine import verification
 
-    found = [console.follow(verification.verify(place)) for place in ([path] if path else _standing())]
+    found = [console.follow(verification.verify(place), saves=False) for place in ([path] if path else _standing())]
     for result in found:
         _show(result, json)
     damaged = [result for result in found if result.wrong]

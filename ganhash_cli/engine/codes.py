@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganhash_cli.engine import bits, codes_format, safe_hdf5
+from ganhash_cli.engine.chunks import DEFLATE
 from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
 from ganhash_cli.engine.shards import MOST as MOST_SHARDS
@@ -118,8 +119,12 @@ class StoredCodes:
         data = self._file[name]
         with _damage(self.path):
             blocks = (_slice(data, start, start + _BLOCK) for start in range(0, len(data), _BLOCK))
-            found, written = codes_format.digest_of_parts(blocks), self._file.attrs[f"sha256_{name}"]
-        if found != written:
+            found = codes_format.digest_of_parts(blocks)
+        self.require_digest(name, found)
+
+    def require_digest(self, name: str, found: bytes) -> None:
+        """Compare the SHA-256 of what was read of a column, in hexadecimal, with the one it was written with."""
+        if found != self._file.attrs[f"sha256_{name}"]:
             raise CorruptError(f"{self.path} is damaged: the checksum of {name} is wrong", _AGAIN)
 
     def require_sense(self) -> None:
@@ -134,9 +139,16 @@ class StoredCodes:
 
     def paths_of(self, start: int, end: int) -> list[bytes]:
         """Return the paths of the rows from `start` to before `end`."""
+        return self.split(*self.flat_paths(start, end))
+
+    def flat_paths(self, start: int, end: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+        """Return the offsets of the rows from `start` to `end`, the last included, and the bytes between them."""
         offsets = self._path_offsets(start, end + 1)
+        return offsets, self.read("path_bytes", int(offsets[0]), int(offsets[-1]))
+
+    def split(self, offsets: NDArray[np.uint64], flat: NDArray[np.uint8]) -> list[bytes]:
+        """Return the paths in what `flat_paths` gave; `CorruptError` where one leads out of the root."""
         inside = (offsets - offsets[0]).tolist()
-        flat = self.read("path_bytes", int(offsets[0]), int(offsets[-1]))
         blob = flat.tobytes()
         paths = [blob[a:b] for a, b in pairwise(inside)]
         # Looked for in all of them at once first: path by path it takes longer than reading them.
@@ -229,7 +241,7 @@ def _layout(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
     if COLUMNS[name].mapped or not shape[0]:
         return {}
     chunk = (min(shape[0], _CHUNK_BYTES // np.dtype(COLUMNS[name].dtype).itemsize),)
-    return {"chunks": chunk, "shuffle": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+    return {"chunks": chunk, "shuffle": True, "compression": "gzip", "compression_opts": DEFLATE, "fletcher32": True}
 
 
 def verify(path: Path) -> None:

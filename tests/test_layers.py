@@ -20,7 +20,7 @@ ORDER = [
     *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
-    *("codes_format", "safe_hdf5", "chunks", "codes", "codes_stream", "remote", "verification"),
+    *("codes_format", "safe_hdf5", "chunks", "codes", "codes_stream", "remote", "remote_copy", "verification"),
     *(
         "draft",
         "segments",

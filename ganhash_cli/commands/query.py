@@ -161,10 +161,7 @@ def _search_there(
             raise NothingFound(f"{there.path} holds no images", hint="bring some there with `ganhash push`")
         if most is None and not there.index.exact:
             measured = remote_answers.recall(there, hashed, answers, k)
-            remark += (
-                f", approximately: recall {measured.share:.3f} of the nearest {k},"
-                f" against an exact search for {measured.queries} of {len(answers)}"
-            )
+            remark += f", approximately: {measured} of {len(answers)}"
         elif not there.index.ordered:
             remark += "; which of equals it shows is its own choice"
         return _Found(answers, hashed.skipped, there.require_header().bits, seconds, remark)

@@ -36,7 +36,7 @@ class PartRows:
         self.stored, self._rows = stored, rows
         self.paths: list[bytes] = []
         self._at = 0
-        self._digests = defaultdict(hashlib.sha256)
+        self._digests: defaultdict[str, Any] = defaultdict(hashlib.sha256)
         known = {name: number for number, name in enumerate(header.class_names)}
         numbers = [known[name] for name in stored.header.class_names]
         self._renumbered = np.array([*numbers, -1], np.int32)  # -1, no label, stays what it is

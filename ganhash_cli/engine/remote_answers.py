@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ganhash_cli.engine.bits import Codes
@@ -25,6 +26,9 @@ class Recall:
     k: int
     queries: int
 
+    def __str__(self) -> str:
+        return f"recall {self.share:.3f} of the nearest {self.k}, against an exact search for {self.queries}"
+
 
 def answer(remote: Remote, queries: Queries, k: int, most: int | None = None) -> list[Answer]:
     """Return the k nearest of each query, with `most` only those no farther than that, and then missing none.
@@ -45,13 +49,25 @@ def answer(remote: Remote, queries: Queries, k: int, most: int | None = None) ->
 
 def recall(remote: Remote, queries: Queries, answers: list[Answer], k: int) -> Recall:
     """Search some of the queries exactly too, and compare."""
-    some = _narrow(queries.codes[:MOST_MEASURED], remote.require_header())
+    return _recall(remote, queries.codes, [[hit.distance for hit in each.hits] for each in answers], k)
+
+
+def sampled_recall(remote: Remote, codes: Codes, k: int) -> Recall:
+    """Search for some of the codes both ways, and compare."""
+    some = _narrow(codes[:MOST_MEASURED], remote.require_header())
+    with remote.asking() as index:
+        found = [[neighbour[0] for neighbour in index.search(code, k)] for code in some]
+    return _recall(remote, codes, found, k)
+
+
+def _recall(remote: Remote, codes: Codes, answered: Sequence[Sequence[int]], k: int) -> Recall:
+    some = _narrow(codes[:MOST_MEASURED], remote.require_header())
     found = wanted = 0
     with remote.asking() as index:
-        for code, answered in zip(some, answers, strict=False):
+        for code, distances in zip(some, answered, strict=False):
             exact = [neighbour[0] for neighbour in index.search(code, k, exact=True)]
             wanted += len(exact)
-            found += sum(hit.distance <= exact[-1] for hit in answered.hits) if exact else 0
+            found += sum(distance <= exact[-1] for distance in distances) if exact else 0
     return Recall(found / wanted if wanted else 1.0, k, len(some))
 
 

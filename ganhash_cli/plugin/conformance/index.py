@@ -92,7 +92,7 @@ def digests_come_back(subject: IndexSubject) -> None:
 
 
 def images_come_back(subject: IndexSubject) -> None:
-    """Require of `images` the code, and path and labels as `search` has them, of each id in their order, None where an id is not there."""
+    """Require of `images` what each id was added with, in order, None where an id is not there."""
     for bits in (BITS, 64):
         with subject.empty(bits=bits) as index:
             rows = subject.rows(bits)

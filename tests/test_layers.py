@@ -33,6 +33,7 @@ ORDER = [
         "ivf_file",
         "neighbours",
         "pusher",
+        "feed",
         "queries",
     ),
     *("choice", "results", "remote_answers", "sheet", "page", "strips", "graphics"),

@@ -125,6 +125,16 @@ def test_collections_have_names(capsys: Printed) -> None:
     assert hits(capsys, "img.png", "--index", URL, "--name", "photos") == hits(capsys, "img.png")
 
 
+@pytest.mark.parametrize("path", [b"../secret.png", b"/etc/secret.png"])
+def test_a_path_out_of_the_root_is_exit_6(path: bytes, capsys: Printed) -> None:
+    push(capsys)
+    there = KEPT[URL, "ganhash"]["images"]
+    number, (code, _, labels, digest) = next(iter(there.items()))
+    there[number] = (code, path, labels, digest)
+    ended, _, error = run(capsys, "query", "img.png", "-k", "99", "--index", URL, "--html", "page.html")
+    assert (ended, "outside its root" in error, Path("page.html").exists()) == (6, True, False), error
+
+
 def test_codes_of_two_models_are_not_mixed(capsys: Printed) -> None:
     push(capsys)
     write_bundle(Path("other"), seed=1)

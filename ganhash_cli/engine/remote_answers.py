@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ganhash_cli.engine.bits import Codes
-from ganhash_cli.engine.codes_format import Header
+from ganhash_cli.engine.codes_format import Header, inside
 from ganhash_cli.engine.queries import Queries, openable
 from ganhash_cli.engine.remote import Remote
 from ganhash_cli.engine.results import Answer, Hit
@@ -41,7 +41,7 @@ def answer(remote: Remote, queries: Queries, k: int, most: int | None = None) ->
         searched = index.count()
         for file, labels, code in zip(queries.files, queries.labels, _narrow(queries.codes, header), strict=True):
             found = index.search(code, k + 1) if most is None else index.within(code, most, k + 1)
-            hits = tuple(_hit(rank, each, header) for rank, each in enumerate(found[:k], start=1))
+            hits = tuple(_hit(rank, each, header, remote.path) for rank, each in enumerate(found[:k], start=1))
             ties = sum(each[0] == hits[-1].distance for each in found) if hits else 0
             answers.append(Answer(file, labels, hits, searched, ties, counted=False))
     return answers
@@ -71,9 +71,10 @@ def _recall(remote: Remote, codes: Codes, answered: Sequence[Sequence[int]], k: 
     return Recall(found / wanted if wanted else 1.0, k, len(some))
 
 
-def _hit(rank: int, neighbour: Neighbour, header: Header) -> Hit:
+def _hit(rank: int, neighbour: Neighbour, header: Header, holder: str) -> Hit:
     distance, number, path, labels = neighbour
-    return Hit(rank, distance, header.bits, openable(header.root, path), labels, number)
+    file = openable(header.root, inside(path, holder))
+    return Hit(rank, distance, header.bits, file, labels, number)
 
 
 def _narrow(codes: Codes, header: Header) -> Codes:

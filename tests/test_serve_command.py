@@ -164,7 +164,7 @@ def described(schema: dict[str, Any], value: Any) -> None:
     schemas = openapi.describe()["components"]["schemas"]
     if "$ref" in schema:
         return described(schemas[schema["$ref"].rpartition("/")[2]], value)
-    kinds = {"string": str, "integer": int, "number": (int, float), "array": list, "object": dict}
+    kinds = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "array": list, "object": dict}
     assert isinstance(value, kinds[schema["type"]]), (schema, value)
     if schema["type"] == "integer":
         assert value >= schema["minimum"]

@@ -135,7 +135,7 @@ class Milvus:
         return [known.get(number) for number in ids]
 
     def ids(self, first: int, most: int) -> list[int]:
-        """Ask for ids from the first on; with a limit, Milvus gives the smallest. Its filters do not find 2 ** 63 - 1."""
+        """Ask for ids from the first on; by a limit Milvus gives the smallest. Filters miss 2 ** 63 - 1."""
         with self._faults():
             rows = self._client.query(
                 self._name,

@@ -138,21 +138,21 @@ def pictures(strip: Strip, drawing: str) -> None:
         Console(highlight=False).print(Text(" " * strip.gap).join(line), no_wrap=True)
 
 
-def follow(work: Work[T], seen: Callable[[Progress], object] = lambda _: None) -> T:
+def follow(work: Work[T], seen: Callable[[Progress], object] = lambda _: None, *, saves: bool = True) -> T:
     """Draw the progress of `work` on stderr, show it to `seen` too, and return its result.
 
-    The first Ctrl+C, SIGTERM or SIGHUP is thrown into the work at its next step, so that it can save; the second
-    stops it at once.
+    The first Ctrl+C, SIGTERM or SIGHUP is thrown into the work at its next step, so that it can save, if it `saves`, or
+    clean up; the second stops it at once.
     """
     pending: list[int] = []
-    with _signals(pending), _bars() as bars:
+    with _signals(pending, saves=saves), _bars() as bars:
         draw = _on(bars) if bars else _in_objects() if progress_as == ProgressName.json else _in_lines()
         try:
             progress = next(work)
             while True:
                 draw(progress)
                 seen(progress)
-                progress = work.throw(Interrupted(pending[0])) if pending else next(work)
+                progress = work.throw(Interrupted(pending[0], saved=saves)) if pending else next(work)
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -172,10 +172,10 @@ class _Notes(logging.Handler):
 
 
 @contextmanager
-def _signals(pending: list[int]) -> Iterator[None]:
+def _signals(pending: list[int], *, saves: bool) -> Iterator[None]:
     def remember(signum: int, frame: FrameType | None) -> None:
         pending.append(signum)
-        note("stopping after this step to save the state; once more to stop at once")
+        note(f"stopping after this step{' to save the state' if saves else ''}; once more to stop at once")
         signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
 
     numbers = [signal.SIGINT, signal.SIGTERM]

@@ -10,7 +10,7 @@
     ├── PluginError       9   a plugin could not be loaded
     ├── NothingFound     10   nothing within the distance asked for
     ├── InstallationError 11  a package that ganhash needs is missing, unfit or broken
-    └── Interrupted 128+n   stopped by signal n, state saved: 129, 130 or 143
+    └── Interrupted 128+n   stopped by signal n: 129, 130 or 143
 
 Exit code 3 (done, some inputs skipped) is a result, not an error, so it has no class.
 """
@@ -84,9 +84,12 @@ class InstallationError(GanhashError):
 
 
 class Interrupted(GanhashError):
-    """Stopped by a signal after the state was saved."""
+    """Stopped by a signal; `saved` says whether the state was, so that the same command goes on from there."""
 
-    def __init__(self, signum: int) -> None:
-        super().__init__("interrupted, state saved", hint="run the same command again to continue")
+    def __init__(self, signum: int, *, saved: bool = True) -> None:
+        if saved:
+            super().__init__("interrupted, state saved", hint="run the same command again to continue")
+        else:
+            super().__init__("interrupted, nothing was written", hint="the same command begins anew")
         self.exit_code = 128 + signum
         self.signal = signal.Signals(signum)

@@ -27,7 +27,7 @@ class Memory:
         self.limit = limit
 
     @property
-    def images(self) -> dict[int, tuple[Codes, bytes, tuple[str, ...], str]]:
+    def kept(self) -> dict[int, tuple[Codes, bytes, tuple[str, ...], str]]:
         if self.place not in KEPT:
             raise OSError("it is gone", "push again")
         return KEPT[self.place]["images"]
@@ -49,12 +49,18 @@ class Memory:
         digests: Sequence[str],
     ) -> None:
         rows = zip(codes.copy(), paths, labels, digests, strict=True)
-        self.images.update(zip(ids, rows, strict=True))
+        self.kept.update(zip(ids, rows, strict=True))
 
     def finish(self) -> None: ...
 
     def digests(self, ids: Sequence[int]) -> list[str | None]:
-        return [self.images[number][3] if number in self.images else None for number in ids]
+        return [self.kept[number][3] if number in self.kept else None for number in ids]
+
+    def ids(self, first: int, most: int) -> list[int]:
+        return [number for number in sorted(self.kept) if number >= first][:most]
+
+    def images(self, ids: Sequence[int]) -> list[tuple[Codes, bytes, tuple[str, ...]] | None]:
+        return [self.kept[number][:3] if number in self.kept else None for number in ids]
 
     def search(self, code: Codes, k: int, *, exact: bool = False) -> list[tuple[int, int, bytes, tuple[str, ...]]]:
         return self.sorted(code)[:k]
@@ -65,12 +71,12 @@ class Memory:
     def sorted(self, code: Codes) -> list[tuple[int, int, bytes, tuple[str, ...]]]:
         found = [
             (int(np.bitwise_count(code ^ other).sum()), number, path, labels)
-            for number, (other, path, labels, _) in self.images.items()
+            for number, (other, path, labels, _) in self.kept.items()
         ]
         return sorted(found, key=lambda each: (each[0], each[2]))
 
     def count(self) -> int:
-        return len(self.images)
+        return len(self.kept)
 
     def drop(self) -> None:
         KEPT.pop(self.place, None)
@@ -206,9 +212,9 @@ class CountsTwice(Memory):
 @fails("adding_again_replaces")
 class KeepsTheOld(Memory):
     def add(self, ids: Sequence[int], codes: Codes, paths: Any, labels: Any, digests: Any) -> None:
-        before = dict(self.images)
+        before = dict(self.kept)
         super().add(ids, codes, paths, labels, digests)
-        self.images.update(before)
+        self.kept.update(before)
 
 
 @fails("digests_come_back")
@@ -221,6 +227,30 @@ class TellsDigestsInItsOwnOrder(Memory):
 class LeavesOutWhatIsUnknown(Memory):
     def digests(self, ids: Sequence[int]) -> list[str | None]:
         return [each for each in super().digests(ids) if each]
+
+
+@fails("images_come_back")
+class TellsImagesInItsOwnOrder(Memory):
+    def images(self, ids: Sequence[int]) -> Any:
+        return super().images(sorted(ids))
+
+
+@fails("images_come_back")
+class LosesTheLastBits(Memory):
+    def images(self, ids: Sequence[int]) -> Any:
+        return [image and (image[0] & 0xF0, *image[1:]) for image in super().images(ids)]
+
+
+@fails("ids_are_walked_along")
+class LeavesOutTheFirst(Memory):
+    def ids(self, first: int, most: int) -> list[int]:
+        return super().ids(first + 1, most)
+
+
+@fails("ids_are_walked_along")
+class GivesAnyIds(Memory):
+    def ids(self, first: int, most: int) -> list[int]:
+        return sorted([number for number in self.kept if number >= first][:most])
 
 
 @fails("names_come_back")
@@ -277,7 +307,7 @@ class TakesWholeBytes(Memory):
             super().sorted(code)
             if whole
             else [
-                (int(np.bitwise_count(code[:width] ^ self.images[number][0][:width]).sum()), number, path, labels)
+                (int(np.bitwise_count(code[:width] ^ self.kept[number][0][:width]).sum()), number, path, labels)
                 for _, number, path, labels in super().sorted(code)
             ]
         )
@@ -286,7 +316,7 @@ class TakesWholeBytes(Memory):
 @fails("nothing_is_no_trouble")
 class NeedsAnImage(Memory):
     def finish(self) -> None:
-        if not self.images:
+        if not self.kept:
             raise OSError("there is nothing to build an index of")
 
 

@@ -20,8 +20,32 @@ ORDER = [
     *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
-    *("codes_format", "safe_hdf5", "codes", "untrusted", "codes_stream", "remote", "verification"),
-    *("draft", "segments", "encoder", "merger", "index", "ivf", "ivf_file", "neighbours", "pusher", "queries"),
+    *(
+        "codes_format",
+        "safe_hdf5",
+        "chunks",
+        "codes",
+        "untrusted",
+        "codes_stream",
+        "remote",
+        "remote_copy",
+        "verification",
+    ),
+    *(
+        "draft",
+        "segments",
+        "encoder",
+        "parts",
+        "part_rows",
+        "merger",
+        "index",
+        "ivf",
+        "ivf_file",
+        "neighbours",
+        "pusher",
+        "feed",
+        "queries",
+    ),
     *("choice", "results", "remote_answers", "sheet", "page", "strips", "graphics"),
     *("cover", "inspection", "duplicates", "group_page"),
     *("relevance", "bit_statistics", "overlap", "evaluation", "pr_curve"),
@@ -63,7 +87,7 @@ def test_the_engine_knows_neither_commands_nor_console(path: Path):
 
 
 def test_the_web_imports_from_left_to_right_too_and_knows_neither_commands_nor_console():
-    order = ["refusal", "turns", "uploads", "live", "search", "openapi", "gate", "application", "server"]
+    order = ["refusal", "turns", "uploads", "live", "search", "elsewhere", "openapi", "gate", "application", "server"]
     files = sorted((PACKAGE / "web").glob("[!_]*.py"))
     assert {path.stem for path in files} == set(order)
     for path in files:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ganhash_cli.engine import codes
+from ganhash_cli.engine import codes, merger
 from linear_hash import BITS, write_bundle
 from pictures import paint_classes
 from test_encode_command import Printed, run
@@ -105,3 +105,20 @@ def test_two_workers_of_ray_encode_what_one_machine_does(tmp_path: Path, capsys:
     run(capsys, "encode", "folder")
     with codes.open_codes(Path("codes.h5")) as whole, codes.open_codes(Path("place/codes.h5")) as merged:
         assert merged.digest == whole.digest
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_says_that_nothing_was_written(
+    signum: int, parts: list[str], capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object) -> list[object]:
+        os.kill(os.getpid(), signum)
+        return ordered(*arguments)
+
+    ordered = merger._ordered
+    monkeypatch.setattr(merger, "_ordered", interrupted)
+    code, _, error = run(capsys, "merge", *parts)
+    assert code == 128 + signum
+    assert "interrupted, nothing was written; the same command begins anew" in error
+    assert "save" not in error
+    assert not Path("codes.h5").exists()

@@ -4,11 +4,12 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from ganhash_cli.engine import codes, codes_stream, images, merger
-from ganhash_cli.engine.codes_format import Header, Rows
+from ganhash_cli.engine.codes_format import Header, Rows, seal
 from ganhash_cli.engine.encoder import encode, skipped_list
 from ganhash_cli.engine.images import Collection
 from ganhash_cli.engine.merger import MergeReport
@@ -290,3 +291,14 @@ def test_a_column_that_is_not_full_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="codes has 0 elements, not 3"), new:
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["path_bytes", "path_offsets", "size", "labels", "class_names", "confidence"])
+def test_every_column_is_compared_with_its_checksum(parts: list[Path], out: Path, name: str) -> None:
+    with h5py.File(parts[1], "r+") as file:
+        file.attrs[f"sha256_{name}"] = np.bytes_(b"0" * 64)
+        facts = {key: file.attrs[key] for key in file.attrs if key != "sha256"}
+        file.attrs["sha256"] = np.bytes_(seal(facts))
+    with pytest.raises(CorruptError, match=rf"part-02.h5 is damaged: the checksum of {name} is wrong"):
+        run(parts, out)
+    assert not out.exists()

@@ -7,14 +7,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import postgres
-from ganhash_cli.engine import pusher, remote
+from ganhash_cli.engine import codes, pusher, remote
 from ganhash_cli.engine.codes import open_codes
+from ganhash_cli.engine.codes_format import Rows
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.errors import InputError, Interrupted
 from linear_hash import write_bundle
@@ -119,6 +123,16 @@ def test_collections_have_names(capsys: Printed) -> None:
     code, _, error = run(capsys, "query", "img.png", "--index", URL)
     assert (code, f"there is no ganhash at {URL}" in error) == (4, True)
     assert hits(capsys, "img.png", "--index", URL, "--name", "photos") == hits(capsys, "img.png")
+
+
+@pytest.mark.parametrize("path", [b"../secret.png", b"/etc/secret.png"])
+def test_a_path_out_of_the_root_is_exit_6(path: bytes, capsys: Printed) -> None:
+    push(capsys)
+    there = KEPT[URL, "ganhash"]["images"]
+    number, (code, _, labels, digest) = next(iter(there.items()))
+    there[number] = (code, path, labels, digest)
+    ended, _, error = run(capsys, "query", "img.png", "-k", "99", "--index", URL, "--html", "page.html")
+    assert (ended, "outside its root" in error, Path("page.html").exists()) == (6, True, False), error
 
 
 def test_codes_of_two_models_are_not_mixed(capsys: Printed) -> None:
@@ -357,3 +371,79 @@ app.main(sys.argv[1:])
     assert done.returncode == -signal.SIGKILL
     assert push(capsys, *database[1:], to=database[0]) == {"added": 12, "changed": 0, "kept": 30, "others": 0}
     assert hits(capsys, "img.png", "--index", *database) == hits(capsys, "img.png")
+
+
+def test_a_database_that_is_not_there_is_exit_4(database: list[str], capsys: Printed) -> None:
+    url = database[0].replace("/postgres", "/nowhere")
+    for verb in (["push", "--to", url], ["query", "img.png", "--index", url]):
+        code, _, error = run(capsys, *verb)
+        assert (code, 'database "nowhere" does not exist' in error) == (4, True), error
+
+
+def test_a_table_of_another_schema_is_exit_6_and_stays(database: list[str], capsys: Printed) -> None:
+    import psycopg
+
+    push(capsys, *database[1:], to=database[0])
+    with psycopg.connect(database[0], autocommit=True) as connection:
+        facts = json.dumps({"format": "ganhash-index", "schema": "99"})
+        connection.execute(f"COMMENT ON TABLE \"{database[2]}\" IS '{facts}'")
+        for verb in (["push", "--to"], ["query", "img.png", "--index"]):
+            code, _, error = run(capsys, *verb, *database)
+            assert (code, "it has the format ganhash-index 99" in error) == (6, True), error
+        assert connection.execute(f'SELECT count(*) FROM "{database[2]}"').fetchone() == (42,)
+
+
+def test_codes_of_other_bits_are_exit_5(database: list[str], capsys: Printed) -> None:
+    push(capsys, *database[1:], to=database[0])
+    with open_codes(Path("codes.h5")) as stored:
+        header = replace(stored.header, bits=8, class_names=())
+        zeros = np.zeros(1)
+        columns = map(zeros.astype, (np.uint64, np.int64, np.uint8))
+        codes.write(Path("eight.h5"), header, Rows(np.zeros((1, 4), np.uint8), [b"a.png"], *columns))
+    code, _, error = run(capsys, "push", "eight.h5", "--to", *database)
+    assert (code, "--replace" in error) == (5, True), error
+
+
+def test_the_example_pushes_asks_and_compares(database: list[str]) -> None:
+    example = Path(__file__).parents[1] / "examples/scale/compare.sh"
+    command = Path("bin/ganhash")
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ganhash_cli "$@"\n')
+    command.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{command.parent.resolve()}:{os.environ['PATH']}"}
+    arguments = ["sh", str(example), "codes.h5", "folder/green", database[0]]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last == "120 neighbours: the distances of the index are those of the codes file"
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_end_with_exactly_the_right_rows(database: list[str], capsys: Printed) -> None:
+    import psycopg
+
+    random = np.random.default_rng(0)
+    rows = 60_000
+    with open_codes(Path("codes.h5")) as stored:
+        header = replace(stored.header, class_names=())
+    zeros = np.zeros(rows)
+    made = random.integers(0, 256, (rows, 4), np.uint8)
+    made[:, 1] &= 0xF0
+    made[:, 2:] = 0
+    names = [b"%06d.png" % row for row in range(rows)]
+    codes.write(Path("many.h5"), header, Rows(made, names, *map(zeros.astype, (np.uint64, np.int64, np.uint8))))
+    program = "import sys; from ganhash_cli.engine import pusher; pusher.BATCH = 256\nfrom ganhash_cli import app\n"
+    command = [sys.executable, "-c", program + "app.main(sys.argv[1:])", "push", "many.h5", "--to", *database]
+    deaths = 0
+    for _ in range(20):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(random.uniform(0.5, 2.5))
+            process.kill()
+        deaths += process.returncode == -signal.SIGKILL
+    assert deaths > 5
+    code, _, error = run(capsys, "push", "many.h5", "--to", *database)
+    assert code == 0, error
+    with psycopg.connect(database[0]) as connection:
+        found = connection.execute(f'SELECT path, code::text FROM "{database[2]}" ORDER BY path').fetchall()
+    texts = ["".join(map(str, row)) for row in np.unpackbits(made, axis=1)[:, : header.bits]]
+    assert [(bytes(path), text) for path, text in found] == list(zip(names, texts, strict=True))

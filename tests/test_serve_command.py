@@ -26,7 +26,7 @@ from ganhash_cli.engine import codes
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.web import application, openapi, server
 from ganhash_cli.web.gate import HEADERS
-from ganhash_cli.web.search import Search
+from ganhash_cli.web.search import SearchFile
 from ganhash_cli.web.turns import MOST_WAITING, Turns
 from ganhash_cli.web.uploads import MOST_BYTES, Uploads
 from linear_hash import BITS, write_bundle
@@ -164,7 +164,7 @@ def described(schema: dict[str, Any], value: Any) -> None:
     schemas = openapi.describe()["components"]["schemas"]
     if "$ref" in schema:
         return described(schemas[schema["$ref"].rpartition("/")[2]], value)
-    kinds = {"string": str, "integer": int, "number": (int, float), "array": list, "object": dict}
+    kinds = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "array": list, "object": dict}
     assert isinstance(value, kinds[schema["type"]]), (schema, value)
     if schema["type"] == "integer":
         assert value >= schema["minimum"]
@@ -180,7 +180,7 @@ def described(schema: dict[str, Any], value: Any) -> None:
 
 def test_the_description_names_all_addresses_and_no_others() -> None:
     unseen = {"/", "/ganhash.js", "/ganhash.css", "/favicon.ico", "/openapi.json"}
-    search = Search.__new__(Search)  # nothing is asked of it here
+    search = SearchFile.__new__(SearchFile)  # nothing is asked of it here
     routes = application.build(search, Turns(), Uploads()).routes
     methods = {(route.path, method) for route in routes for method in route.methods - {"HEAD"}}  # type: ignore[attr-defined]
     paths = openapi.describe()["paths"].items()

@@ -56,9 +56,9 @@ def dedup(
         most = duplicates.default_distance(stored.header.bits) if max_distance is None else max_distance
         started = time.perf_counter()
         if known is None:
-            groups = console.follow(duplicates.find(stored, most, exact=exact))
+            groups = console.follow(duplicates.find(stored, most, exact=exact), saves=False)
         else:
-            groups = console.follow(duplicates.find_in_reference(stored, known, most, exact=exact))
+            groups = console.follow(duplicates.find_in_reference(stored, known, most, exact=exact), saves=False)
         seconds, bits, count = time.perf_counter() - started, stored.header.bits, len(stored)
     if html:
         from ganhash_cli.engine import group_page

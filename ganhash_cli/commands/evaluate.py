@@ -1,4 +1,4 @@
-"""`ganhash evaluate`: labelled queries against codes.h5 → figures of retrieval; loads no torch."""
+"""`ganhash evaluate`: labelled queries against codes → figures of retrieval; loads no torch."""
 
 import os
 from pathlib import Path
@@ -12,6 +12,8 @@ from ganhash_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.evaluation import Evaluation
+    from ganhash_cli.engine.remote import Remote
+    from ganhash_cli.engine.remote_copy import Database
 
 
 def evaluate(
@@ -34,19 +36,22 @@ def evaluate(
     ] = False,
     allow_overlap: options.AllowOverlap = False,
     untrusted: options.Untrusted = False,
+    index: options.IndexUrl = None,
+    name: options.Collection = "ganhash",
+    option: options.IndexOptions = None,
     json: options.Json = False,
 ) -> None:
     """Measure how well labelled queries find images of their class. Definitions: docs/metrics.md."""
-    from ganhash_cli.engine import evaluation, images
+    from ganhash_cli.engine import evaluation, images, remote, remote_copy
     from ganhash_cli.engine.bundle import Bundle
     from ganhash_cli.engine.codes import open_codes
+    from ganhash_cli.engine.queries import require_match
     from ganhash_cli.engine.runtime import open_runtime
 
     if plot and plot.suffix.lower() != ".png":
         raise UsageError(f"--plot {plot}: the plot is a PNG", hint=f"--plot {plot.stem}.png")
-    options.examine(untrusted, codes)
-    with open_codes(codes) as stored:
-        bundle = Bundle.open(model)
+
+    def measured(stored: "Database", there: "Remote | None" = None) -> "Evaluation":
         work = evaluation.evaluate(
             bundle,
             stored,
@@ -56,8 +61,20 @@ def evaluate(
             r=r,
             rerank=rerank,
             allow_overlap=allow_overlap,
+            remote=there,
         )
-        result = console.follow(work)
+        return console.follow(work, saves=False)
+
+    if index is None:
+        options.examine(untrusted, codes)
+        with open_codes(codes) as stored:
+            bundle = Bundle.open(model)
+            result = measured(stored)
+    else:
+        with remote.opened(index, name, options.pairs(option, "-I")) as there:
+            bundle = Bundle.open(model)
+            require_match(bundle, there)  # before all of it is fetched
+            result = measured(console.follow(remote_copy.copy(there), saves=False), there)
     if json:
         console.emit(result.record())
     else:
@@ -106,6 +123,8 @@ def _write(result: "Evaluation", plot: Path | None, csv: Path | None) -> None:
 def _note(result: "Evaluation") -> None:
     """Say what the figures leave out, and what could not be checked."""
     known = result.overlap
+    if result.recall:
+        console.note(f"the figures rank all codes; the index searches approximately: {result.recall} of the queries")
     if result.without_relevant:
         console.warn(
             f"{result.without_relevant:,} queries have no image of their class in the database, or no label; left out"

@@ -26,7 +26,7 @@ def merge(
     from ganhash_cli.engine import encoder, merger
 
     options.examine(untrusted, *parts)
-    report = console.follow(merger.merge(parts, output, overwrite=overwrite))
+    report = console.follow(merger.merge(parts, output, overwrite=overwrite), saves=False)
     if json:
         console.emit(_record(report))
         return

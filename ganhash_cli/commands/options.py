@@ -47,6 +47,15 @@ AllowOverlap = Annotated[
     bool, typer.Option("--allow-overlap", help="Count queries that stand in the database or were trained on.")
 ]
 Collection = Annotated[str, typer.Option("--name", help="Which collection, such as a table, of the index.")]
+IndexUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="URL",
+        help="Where `ganhash push` brought the codes, in place of a codes file.",
+        show_default=False,
+    ),
+]
 IndexOptions = Annotated[
     list[str] | None,
     typer.Option(

@@ -91,7 +91,7 @@ def check_plugin(
         )
     if url is not None:
         values["url"] = url
-    report = console.follow(conformance.run(plugin.kind, name, **values))
+    report = console.follow(conformance.run(plugin.kind, name, **values), saves=False)
     if json:
         for outcome in report.outcomes:
             console.emit(asdict(outcome))

@@ -139,7 +139,8 @@ def _search_here(
             raise NothingFound(f"{codes} holds no images", hint="encode a folder that has some")
         complete = rerank or most is not None
         searched = console.follow(
-            choice.open_index(stored, index, workspace.cache(), queries=len(hashed.codes), k=k, complete=complete)
+            choice.open_index(stored, index, workspace.cache(), queries=len(hashed.codes), k=k, complete=complete),
+            saves=False,
         )
         started = time.perf_counter()
         answers = results.answer(stored, hashed, k, most, rerank=rerank, index=searched)
@@ -162,10 +163,7 @@ def _search_there(
             raise NothingFound(f"{there.path} holds no images", hint="bring some there with `ganhash push`")
         if most is None and not there.index.exact:
             measured = remote_answers.recall(there, hashed, answers, k)
-            remark += (
-                f", approximately: recall {measured.share:.3f} of the nearest {k},"
-                f" against an exact search for {measured.queries} of {len(answers)}"
-            )
+            remark += f", approximately: {measured} of {len(answers)}"
         elif not there.index.ordered:
             remark += "; which of equals it shows is its own choice"
         return _Found(answers, hashed.skipped, there.require_header().bits, seconds, remark)
@@ -179,7 +177,9 @@ def _hashed(model: Path, stored: "StoredCodes | Remote", images: "Collection") -
 
     bundle = Bundle.open(model)
     header = queries.require_match(bundle, stored)
-    return console.follow(queries.hash_queries(open_runtime(bundle, numeric=header.numeric), images, bundle.side))
+    return console.follow(
+        queries.hash_queries(open_runtime(bundle, numeric=header.numeric), images, bundle.side), saves=False
+    )
 
 
 def _index_name(index: str) -> "IndexName":

@@ -46,7 +46,7 @@ def report(
     with ExitStack() as stack:
         stored = _stored(bundle, codes, stack)
         asked = _asked(bundle, stored, queries)
-        found = console.follow(reports.gather(bundle, fakes, stored, asked, allow_overlap=allow_overlap))
+        found = console.follow(reports.gather(bundle, fakes, stored, asked, allow_overlap=allow_overlap), saves=False)
     report_page.write(found, output)
     if json:
         console.emit({"report": os.fspath(output), "fingerprint": bundle.fingerprint, "missing": found.missing})

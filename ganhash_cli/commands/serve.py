@@ -25,6 +25,9 @@ def serve(
         str, typer.Option(help="Listen here; anything but this machine alone demands a token, see GANHASH_TOKEN.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes any that is free.")] = 8000,
+    index: options.IndexUrl = None,
+    name: options.Collection = "ganhash",
+    option: options.IndexOptions = None,
     json: options.Json = False,
 ) -> None:
     """Search from the browser: drop an image, see its neighbours; also a JSON API.
@@ -34,17 +37,26 @@ def serve(
     _require_extra()
     from ganhash_cli.engine.bundle import Bundle
     from ganhash_cli.web import application, server
+    from ganhash_cli.web.elsewhere import LiveIndex, SearchElsewhere
     from ganhash_cli.web.gate import Gate
     from ganhash_cli.web.live import LiveCodes
-    from ganhash_cli.web.search import Search
+    from ganhash_cli.web.search import Search, SearchFile
     from ganhash_cli.web.turns import Turns
     from ganhash_cli.web.uploads import Uploads
 
     token = _token(demanded=not server.is_loopback(host))
     with server.bind(host, port) as listener:
         bundle = Bundle.open(model)
-        live, turns = LiveCodes(codes, bundle), Turns()
-        search = Search(bundle, live)
+        turns = Turns()
+        live: LiveCodes | LiveIndex
+        search: Search
+        if index is None:
+            live = LiveCodes(codes, bundle)
+            search = SearchFile(bundle, live)
+        else:
+            live = LiveIndex(bundle, index, name, options.pairs(option, "-I"))
+            search = SearchElsewhere(bundle, live)
+            console.note(console.safe(live.note))
         search.warm_up()
         about = search.about()
         app = Gate(application.build(search, turns, Uploads()), server.names(host), token)

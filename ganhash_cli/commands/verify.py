@@ -33,7 +33,7 @@ def verify(
     from ganhash_cli.engine import verification
 
     options.examine(untrusted, path or workspace.CODES)
-    found = [console.follow(verification.verify(place)) for place in ([path] if path else _standing())]
+    found = [console.follow(verification.verify(place), saves=False) for place in ([path] if path else _standing())]
     for result in found:
         _show(result, json)
     damaged = [result for result in found if result.wrong]

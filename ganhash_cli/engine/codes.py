@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganhash_cli.engine import bits, codes_format, safe_hdf5
-from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
+from ganhash_cli.engine.chunks import DEFLATE
+from ganhash_cli.engine.codes_format import AGAIN, COLUMNS, Header, Rows, inside
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
 from ganhash_cli.engine.shards import MOST as MOST_SHARDS
 from ganhash_cli.engine.shards import Shard
@@ -25,7 +26,6 @@ _CACHE_BYTES = 8 << 20  # for each column, HDF5's own default
 _BLOCK = 1 << 20  # rows, offsets or labels looked at in one go
 _PATHS = 4096  # paths read in one go
 _MAX_PATH_BYTES = (1 << 16) - 1
-_AGAIN = "make it anew: `ganhash encode FOLDER -o FILE --overwrite`"
 
 
 class StoredCodes:
@@ -72,7 +72,7 @@ class StoredCodes:
     def path_of(self, row: int) -> bytes:
         """Return the path of a row, relative to the root."""
         start, end = self._path_offsets(row, row + 2).tolist()
-        return self._inside(self.read("path_bytes", start, end).tobytes())
+        return inside(self.read("path_bytes", start, end).tobytes(), self.path)
 
     def paths(self) -> list[bytes]:
         """Return the paths of all rows."""
@@ -92,7 +92,7 @@ class StoredCodes:
         numbers = self.read("labels", offsets[0], offsets[-1]).tolist()
         names = self.header.class_names
         if not all(-1 <= number < len(names) for number in numbers):
-            raise CorruptError(f"{self.path} is damaged: a label of row {start} or after it is out of range", _AGAIN)
+            raise CorruptError(f"{self.path} is damaged: a label of row {start} or after it is out of range", AGAIN)
         return [
             tuple(names[number] for number in numbers[a - offsets[0] : b - offsets[0]] if number != -1)
             for a, b in pairwise(offsets)
@@ -118,9 +118,13 @@ class StoredCodes:
         data = self._file[name]
         with _damage(self.path):
             blocks = (_slice(data, start, start + _BLOCK) for start in range(0, len(data), _BLOCK))
-            found, written = codes_format.digest_of_parts(blocks), self._file.attrs[f"sha256_{name}"]
-        if found != written:
-            raise CorruptError(f"{self.path} is damaged: the checksum of {name} is wrong", _AGAIN)
+            found = codes_format.digest_of_parts(blocks)
+        self.require_digest(name, found)
+
+    def require_digest(self, name: str, found: bytes) -> None:
+        """Compare the SHA-256 of what was read of a column, in hexadecimal, with the one it was written with."""
+        if found != self._file.attrs[f"sha256_{name}"]:
+            raise CorruptError(f"{self.path} is damaged: the checksum of {name} is wrong", AGAIN)
 
     def require_sense(self) -> None:
         """Refuse a path that leads out of the root or a label without a name, in any row."""
@@ -130,19 +134,26 @@ class StoredCodes:
             for start in range(0, len(self._file["labels"]), _BLOCK):
                 block = self.read("labels", start, start + _BLOCK)
                 if block.min() < -1 or block.max() >= len(self.header.class_names):
-                    raise CorruptError(f"{self.path} is damaged: a label is out of range", _AGAIN)
+                    raise CorruptError(f"{self.path} is damaged: a label is out of range", AGAIN)
 
     def paths_of(self, start: int, end: int) -> list[bytes]:
         """Return the paths of the rows from `start` to before `end`."""
+        return self.split(*self.flat_paths(start, end))
+
+    def flat_paths(self, start: int, end: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+        """Return the offsets of the rows from `start` to `end`, the last included, and the bytes between them."""
         offsets = self._path_offsets(start, end + 1)
-        inside = (offsets - offsets[0]).tolist()
-        flat = self.read("path_bytes", int(offsets[0]), int(offsets[-1]))
+        return offsets, self.read("path_bytes", int(offsets[0]), int(offsets[-1]))
+
+    def split(self, offsets: NDArray[np.uint64], flat: NDArray[np.uint8]) -> list[bytes]:
+        """Return the paths in what `flat_paths` gave; `CorruptError` where one leads out of the root."""
+        ends = (offsets - offsets[0]).tolist()
         blob = flat.tobytes()
-        paths = [blob[a:b] for a, b in pairwise(inside)]
+        paths = [blob[a:b] for a, b in pairwise(ends)]
         # Looked for in all of them at once first: path by path it takes longer than reading them.
-        if b".." in blob or b"\0" in blob or (np.diff(offsets) == 0).any() or (flat[inside[:-1]] == ord("/")).any():
+        if b".." in blob or b"\0" in blob or (np.diff(offsets) == 0).any() or (flat[ends[:-1]] == ord("/")).any():
             for path in paths:
-                self._inside(path)
+                inside(path, self.path)
         return paths
 
     def _each_path(self) -> Iterator[bytes]:
@@ -160,12 +171,6 @@ class StoredCodes:
         """Read the elements of a column from `start` to before `end`."""
         with _damage(self.path):
             return _slice(self._data[name], start, end)
-
-    def _inside(self, path: bytes) -> bytes:
-        """Refuse a stored path that leads out of the root."""
-        if not path or path.startswith(b"/") or b"\0" in path or b".." in path.split(b"/"):
-            raise CorruptError(f"{self.path} is unsafe: it names {path!r}, outside its root", _AGAIN)
-        return path
 
     def _check_shapes(self) -> None:
         lengths = {name: len(self._file[name]) for name in self._file}
@@ -229,7 +234,7 @@ def _layout(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
     if COLUMNS[name].mapped or not shape[0]:
         return {}
     chunk = (min(shape[0], _CHUNK_BYTES // np.dtype(COLUMNS[name].dtype).itemsize),)
-    return {"chunks": chunk, "shuffle": True, "compression": "gzip", "compression_opts": 1, "fletcher32": True}
+    return {"chunks": chunk, "shuffle": True, "compression": "gzip", "compression_opts": DEFLATE, "fletcher32": True}
 
 
 def verify(path: Path) -> None:
@@ -331,4 +336,4 @@ def _damage(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # h5py raises OSError, RuntimeError, KeyError, ValueError and more on bad data
         fault = "it is cut short" if "truncated file" in str(error) else str(error)
-        raise CorruptError(f"{path} is not a sound codes file: {fault}", _AGAIN) from error
+        raise CorruptError(f"{path} is not a sound codes file: {fault}", AGAIN) from error

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ganhash_cli.engine.bits import Codes, Numeric
 from ganhash_cli.engine.shards import Shard
-from ganhash_cli.errors import MismatchError
+from ganhash_cli.errors import CorruptError, MismatchError
 
 FORMAT = b"ganhash-codes"
 SCHEMA = 2
+AGAIN = "make it anew: `ganhash encode FOLDER -o FILE --overwrite`"
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,13 @@ def seal(facts: dict[str, Any]) -> bytes:
     """Return the SHA-256 over all other attributes, which is the attribute `sha256`."""
     plain = {name: value.decode("latin-1") if isinstance(value, bytes) else int(value) for name, value in facts.items()}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest().encode()
+
+
+def inside(path: bytes, holder: object) -> bytes:
+    """Return a path relative to the root; `CorruptError` where it leads out of it, as `holder` has no right to."""
+    if not path or path.startswith(b"/") or b"\0" in path or b".." in path.split(b"/"):
+        raise CorruptError(f"{holder} is unsafe: it names {path!r}, outside its root", AGAIN)
+    return path
 
 
 def path_record(path: bytes, key: str = "path") -> dict[str, str]:

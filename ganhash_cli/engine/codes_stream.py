@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganhash_cli.engine import codes, codes_format, files, safe_hdf5
+from ganhash_cli.engine.chunks import Packer
 from ganhash_cli.engine.codes_format import COLUMNS, Header
 from ganhash_cli.engine.safe_hdf5 import h5py
 
@@ -21,21 +22,36 @@ from ganhash_cli.engine.safe_hdf5 import h5py
 class Columns:
     """The columns of a file that is being written, each from its beginning to its end."""
 
-    def __init__(self, file: h5py.File, spool: Spool, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._spool = spool
+    def __init__(self, file: h5py.File, spool: Spool, packer: Packer, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._spool, self._packer = spool, packer
         self._data = {name: codes.create_column(file, name, shape) for name, shape in shapes.items()}
         self._at = dict.fromkeys(shapes, 0)
+        self._held = {name: [np.empty(0, COLUMNS[name].dtype)] for name in shapes}  # too little for a chunk
         self._digests = {name: hashlib.sha256() for name in shapes}
 
     def append(self, name: str, block: NDArray[Any]) -> None:
         """Write the next elements of a column; raises `OSError` where the disk does not take them."""
         start, end = self._at[name], self._at[name] + len(block)
-        packed = np.ascontiguousarray(block, COLUMNS[name].dtype)
-        if len(block):  # HDF5 has no place for nothing
-            self._data[name][start:end] = packed
-        self._digests[name].update(packed.data)
+        plain = np.ascontiguousarray(block, COLUMNS[name].dtype)
+        self._digests[name].update(plain.data)
         self._at[name] = end
+        if self._data[name].chunks:
+            self._append_packed(name, plain)
+        elif len(block):  # HDF5 has no place for nothing
+            self._data[name][start:end] = plain
         self._spool.require_sound()
+
+    def _append_packed(self, name: str, plain: NDArray[Any]) -> None:
+        data, held = self._data[name], self._held[name]
+        held.append(plain)
+        (length,), count = data.chunks, sum(map(len, held))
+        if count < length and self._at[name] < len(data):
+            return
+        ready, first = np.concatenate(held), self._at[name] - count
+        whole = count if self._at[name] == len(data) else count - count % length
+        for at in range(0, whole, length):
+            self._packer.put(data, first + at, ready[at : min(at + length, whole)])
+        self._held[name] = [ready[whole:]]
 
     def append_ragged(self, name: str, offsets: str, flat: NDArray[Any], lengths: NDArray[np.int64]) -> None:
         """Write pieces of a column, `lengths` long each, (n,), and where each of them ends."""
@@ -43,8 +59,9 @@ class Columns:
         self.append(name, flat)
         self.append(offsets, ends)
 
-    def digests(self) -> dict[str, bytes]:
-        """Return the SHA-256 of each column; `ValueError` where one is not full."""
+    def finish(self) -> dict[str, bytes]:
+        """Write what is under way and return the SHA-256 of each column; `ValueError` where one is not full."""
+        self._packer.flush()
         for name, end in self._at.items():
             if end != len(self._data[name]):
                 raise ValueError(f"{name} has {end} elements, not {len(self._data[name])}")
@@ -109,8 +126,8 @@ def writing(path: Path, header: Header, shapes: Mapping[str, tuple[int, ...]]) -
     """
     with files.atomic_path(path) as temporary, temporary.open("w+b") as stream:
         spool = Spool(stream.fileno())
-        with safe_hdf5.new_file(spool) as file:
-            columns = Columns(file, spool, shapes)
+        with safe_hdf5.new_file(spool) as file, closing(Packer()) as packer:
+            columns = Columns(file, spool, packer, shapes)
             yield columns
-            safe_hdf5.set_attributes(file, codes_format.facts(header, columns.digests()))
+            safe_hdf5.set_attributes(file, codes_format.facts(header, columns.finish()))
         spool.require_sound()

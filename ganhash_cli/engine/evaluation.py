@@ -1,14 +1,14 @@
-"""Labelled queries against codes.h5 → every figure of retrieval, by the definitions of metrics.py."""
+"""Labelled queries against codes → every figure of retrieval, by the definitions of metrics.py."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ganhash_cli.engine import bit_statistics, distinct, histograms, metrics, overlap, queries
+from ganhash_cli.engine import bit_statistics, distinct, histograms, metrics, overlap, queries, remote_answers
 from ganhash_cli.engine.bit_statistics import BitStatistics
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
@@ -19,6 +19,9 @@ from ganhash_cli.engine.overlap import Overlap
 from ganhash_cli.engine.progress import Work
 from ganhash_cli.engine.queries import Queries
 from ganhash_cli.engine.relevance import Relevance, require_labels
+from ganhash_cli.engine.remote import Remote
+from ganhash_cli.engine.remote_answers import Recall
+from ganhash_cli.engine.remote_copy import Database
 from ganhash_cli.errors import InputError
 
 RADIUS = 2
@@ -30,6 +33,7 @@ class Evaluation:
 
     `map_at_all_reranked` ranks by asymmetric distance; None where that was not asked for.
     `without_relevant` queries were left out; `unlabelled` images of the database are relevant to none.
+    `recall` is what an approximate index in another program finds; the other figures rank all codes.
     `each` is the tie-aware average precision of every query that was asked, nan where it was left out.
     """
 
@@ -51,6 +55,7 @@ class Evaluation:
     statistics: BitStatistics
     overlap: Overlap
     skipped: tuple[Skipped, ...]
+    recall: Recall | None = None
 
     @property
     def radius(self) -> int:
@@ -82,13 +87,14 @@ class Evaluation:
             "queries_in_database": len(self.overlap.in_database),
             "queries_in_training": len(self.overlap.in_training) if self.overlap.training_known else None,
             "database_not_compared": self.overlap.unreadable,
+            **({"index_recall": self.recall.share} if self.recall else {}),
         }
         return {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in figures.items()}
 
 
 def evaluate(
     bundle: Bundle,
-    stored: StoredCodes,
+    stored: Database,
     collection: Collection,
     hasher: Hasher,
     *,
@@ -96,8 +102,9 @@ def evaluate(
     r: int = 1000,
     rerank: bool = False,
     allow_overlap: bool = False,
+    remote: Remote | None = None,
 ) -> Work[Evaluation]:
-    """Hash the queries by the model of the codes, look for leaks, and measure.
+    """Hash the queries by the model of the codes, look for leaks, and measure; of a `remote` index its recall too.
 
     Raises `MismatchError` where the codes come from another model, where no class is on both sides, and, without
     `allow_overlap`, where a query stands in the database or was trained on; `InputError` where labels are missing
@@ -105,15 +112,19 @@ def evaluate(
     """
     queries.require_match(bundle, stored)
     require_labels(stored, collection)
-    stored.verify()
+    if isinstance(stored, StoredCodes):
+        stored.verify()
     found = yield from queries.hash_queries(hasher, collection, bundle.side)
     known = yield from overlap.find(found, stored, bundle)
     if not allow_overlap:
         known.refuse()
-    return measure(found, stored, known, k=k, r=r, rerank=rerank)
+    result = measure(found, stored, known, k=k, r=r, rerank=rerank)
+    if remote is None or remote.index.exact:
+        return result
+    return replace(result, recall=remote_answers.sampled_recall(remote, found.codes, k))
 
 
-def measure(found: Queries, stored: StoredCodes, known: Overlap, *, k: int, r: int, rerank: bool = False) -> Evaluation:
+def measure(found: Queries, stored: Database, known: Overlap, *, k: int, r: int, rerank: bool = False) -> Evaluation:
     """Measure queries against codes of their model; `InputError` where no query has a relevant image."""
     relevance = Relevance.of(stored)
     counts = histograms.of_codes(found.codes, stored.codes, stored.header.bits, relevance.rows(found.labels))

@@ -14,11 +14,11 @@ import numpy as np
 
 from ganhash_cli.engine import bits, decoders, decoding
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.index import ExactIndex
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.queries import Queries
+from ganhash_cli.engine.remote_copy import Database
 from ganhash_cli.errors import MismatchError
 
 _NAMED = 5
@@ -51,7 +51,7 @@ class Overlap:
             )
 
 
-def find(queries: Queries, stored: StoredCodes, bundle: Bundle) -> Work[Overlap]:
+def find(queries: Queries, stored: Database, bundle: Bundle) -> Work[Overlap]:
     """Compare the queries with the database, as far as its files are still there, and with the training images."""
     candidates = _same_code(queries, stored)
     rows = sorted({row for found in candidates for row in found})
@@ -72,13 +72,17 @@ def find(queries: Queries, stored: StoredCodes, bundle: Bundle) -> Work[Overlap]
     )
 
 
-def _same_code(queries: Queries, stored: StoredCodes) -> list[list[int]]:
-    """Return for each query the rows that may be the same image: equal in code and, but for rounding, confidence."""
-    index, confidence = ExactIndex(stored.codes, stored.header.bits), stored.column("confidence").astype(np.int16)
+def _same_code(queries: Queries, stored: Database) -> list[list[int]]:
+    """Return for each query the rows that may be the same image: equal in code and, but for rounding, confidence.
+
+    An index in another program keeps no confidence; then more images are decoded.
+    """
+    index = ExactIndex(stored.codes, stored.header.bits)
+    confidence = stored.column("confidence").astype(np.int16) if "confidence" in stored.columns else None
     found = []
     for code, own in zip(queries.codes, bits.confidence(queries.logits).tolist(), strict=True):
         ((_, rows),) = index.radius(code[None], 0)
-        found.append(rows[np.abs(confidence[rows] - own) <= 1].tolist())
+        found.append((rows if confidence is None else rows[np.abs(confidence[rows] - own) <= 1]).tolist())
     return found
 
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from ganhash_cli.engine import bits, decoders, decoding, images
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import Header
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.encoder import BATCH, Hasher
 from ganhash_cli.engine.images import Collection, Entry, Skipped
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.remote import Remote
+from ganhash_cli.engine.remote_copy import Database
 from ganhash_cli.errors import InputError, MismatchError
 
 _NAMED = 3  # files that cannot be read, where none can
@@ -51,7 +51,7 @@ class Queries:
         )
 
 
-def require_match(bundle: Bundle, stored: StoredCodes | Remote) -> Header:
+def require_match(bundle: Bundle, stored: Database | Remote) -> Header:
     """Return the header of codes; `MismatchError` where another model made them: distances would mean nothing."""
     header = stored.require_header() if isinstance(stored, Remote) else stored.header
     made_by = header.fingerprint

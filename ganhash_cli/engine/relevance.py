@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.histograms import Rows
 from ganhash_cli.engine.images import Collection
+from ganhash_cli.engine.remote_copy import Database
 from ganhash_cli.errors import InputError, MismatchError
 
 _NAMED = 5
@@ -28,8 +28,8 @@ class Relevance:
         self.unlabelled = count - len(np.unique(images[labels >= 0]))
 
     @classmethod
-    def of(cls, stored: StoredCodes) -> Relevance:
-        """Read the labels of a codes file that has some."""
+    def of(cls, stored: Database) -> Relevance:
+        """Read the labels of a database that has some."""
         labels, images = stored.column("labels").astype(np.int64), np.arange(len(stored))
         if "label_offsets" in stored.columns:
             offsets = stored.column("label_offsets").astype(np.int64)
@@ -48,7 +48,7 @@ class Relevance:
             yield parts[0] if len(parts) == 1 else np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
 
 
-def require_labels(stored: StoredCodes, queries: Collection) -> None:
+def require_labels(stored: Database, queries: Collection) -> None:
     """Refuse what cannot be judged: a side without labels, or sides that have no class of one name."""
     if not len(stored) or not stored.labelled:
         raise InputError(

@@ -31,15 +31,20 @@ class Remote:
         self.path = f"{name} at {address}"
         self.index = index
         self._address, self._plugin = address, plugin
-        with self.asking():
-            facts = index.facts()
-        self.header = None if facts is None else self._header(facts)
+        self.header: Header | None = None
+        self.refresh()
 
     @contextmanager
     def asking(self) -> Iterator[Index]:
         """Give the index; what it raises becomes an error of ours, without secrets."""
         with _faults(self._address, self._plugin):
             yield self.index
+
+    def refresh(self) -> None:
+        """Read the header anew: another push may have replaced the collection."""
+        with self.asking() as index:
+            facts = index.facts()
+        self.header = None if facts is None else self._header(facts)
 
     def create(self, header: Header) -> None:
         """Create the collection for codes under this header."""

@@ -14,7 +14,7 @@ An index owns how another program keeps codes and searches them; the core owns w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +28,9 @@ CONTRACT_VERSION = 1
 
 Neighbour = tuple[int, int, bytes, tuple[str, ...]]
 """What an index finds: Hamming distance, id, path and labels."""
+
+Image: TypeAlias = "tuple[NDArray[np.uint8], bytes, tuple[str, ...]]"
+"""What an index keeps of an image: code, (ceil(bits / 8),), path and labels."""
 
 
 @runtime_checkable
@@ -133,6 +136,14 @@ class Index(Protocol):
 
     def digests(self, ids: Sequence[int]) -> list[str | None]:
         """Return the digest that each id was added with, None where it is not there."""
+        ...
+
+    def ids(self, first: int, most: int) -> list[int]:
+        """Return the smallest ids of at least `first`, rising, at most so many."""
+        ...
+
+    def images(self, ids: Sequence[int]) -> list[Image | None]:
+        """Return what each id was added with, None where it is not there."""
         ...
 
     def search(self, code: NDArray[np.uint8], k: int, *, exact: bool = False) -> list[Neighbour]:

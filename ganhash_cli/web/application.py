@@ -25,7 +25,8 @@ _PAGE = {
     "/ganhash.js": ("ganhash.js", "text/javascript"),
     "/ganhash.css": ("ganhash.css", "text/css"),
 }
-_MOST_ROW = 999_999_999_999
+_MOST_PLACE = 999_999_999_999
+_MOST_ID = 2**63 - 1
 
 
 def build(search: Search, turns: Turns, uploads: Uploads) -> Starlette:
@@ -53,7 +54,7 @@ def build(search: Search, turns: Turns, uploads: Uploads) -> Starlette:
 
     async def thumbnail(request: Request) -> Response:
         codes = _parameters(request, ("codes",)).get("codes")
-        row = _number("id", request.path_params["id"], 0, _MOST_ROW, status=404)
+        row = _number("id", request.path_params["id"], 0, _MOST_ID, status=404)
         jpeg = await turns.take(lambda: search.thumbnail(row, codes))
         # With the codes named, the address means one image for ever; it may change on disk all the same.
         kept = "private, max-age=600" if codes else "no-store"
@@ -115,7 +116,7 @@ def _parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:
 
 def _view(given: dict[str, str]) -> View:
     return View(
-        offset=_number("offset", given.get("offset", "0"), 0, _MOST_ROW),
+        offset=_number("offset", given.get("offset", "0"), 0, _MOST_PLACE),
         limit=_number("limit", given.get("limit", str(PAGE)), 1, MOST_PAGE),
         max_distance=_number("max_distance", given["max_distance"], 0, 1024) if "max_distance" in given else None,
         label=given.get("label"),
@@ -123,6 +124,6 @@ def _view(given: dict[str, str]) -> View:
 
 
 def _number(name: str, text: str, low: int, high: int, *, status: int = 400) -> int:
-    if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+    if not re.fullmatch(r"[0-9]{1,19}", text) or not low <= int(text) <= high:
         raise Refused(status, f"{name}: a whole number from {low:,} to {high:,}, not {text[:40]!r}")
     return int(text)

@@ -90,7 +90,7 @@ _MEANINGS = {
     415: "A form was sent in place of the image.",
     422: "The image cannot be read, or has too many pixels.",
     429: "Too many requests wait; Retry-After says when to ask again.",
-    503: "The codes or the model cannot be read now.",
+    503: "The codes, the index or the model cannot be read now.",
 }
 _VIEW = [
     _parameter("offset", _WHOLE, "How many neighbours to leave out, the nearest first."),
@@ -136,6 +136,7 @@ _SCHEMAS = {
             "searched": _WHOLE,
             "counts": {"type": "array", "items": _WHOLE},
             "total": _WHOLE,
+            "complete": {"type": "boolean"},
             "offset": _WHOLE,
             "milliseconds": {"type": "number"},
             "note": _TEXT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -15,7 +16,7 @@ from ganhash_cli import __version__
 from ganhash_cli.engine import bits, decoding, neighbours
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
-from ganhash_cli.engine.codes_format import path_record
+from ganhash_cli.engine.codes_format import Header, path_record
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.index import ExactIndex
 from ganhash_cli.engine.names import safe
@@ -40,15 +41,15 @@ class View:
 
 
 class Search:
-    """Answers from one model and the codes it made."""
+    """Answers from one model; what searches its codes says how in `about`, `_header`, `_file` and `_near`."""
 
-    def __init__(self, bundle: Bundle, live: LiveCodes) -> None:
-        self._bundle, self._live = bundle, live
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
         self._opened: Runtime | None = None
 
     def _runtime(self) -> Runtime:
         """Return the model in the arithmetic of the codes as they stand now."""
-        numeric = self._live.current().header.numeric
+        numeric = self._header().numeric
         if self._opened is None or self._opened.numeric != numeric:
             self._opened = open_runtime(self._bundle, numeric=numeric)
         return self._opened
@@ -60,18 +61,7 @@ class Search:
 
     def about(self) -> dict[str, Any]:
         """Return what is searched and what may be sent."""
-        stored = self._live.current()
-        return {
-            "version": __version__,
-            "images": len(stored),
-            "bits": stored.header.bits,
-            "fingerprint": stored.header.fingerprint,
-            "codes": stored.digest,
-            "labels": list(stored.header.class_names) if stored.labelled else [],
-            "note": self._live.note,
-            "most_bytes": MOST_BYTES,
-            "most_pixels": decoding.MAX_PIXELS,
-        }
+        raise NotImplementedError
 
     def query(self, content: bytes, view: View) -> dict[str, Any]:
         """Return the neighbours of an image by what its file holds; raises `Undecodable` where that is no image."""
@@ -81,28 +71,58 @@ class Search:
         """Return the neighbours of a code in hexadecimal, as an earlier answer gave it."""
         return self._near(_code(code, self._bundle.bits), view)
 
-    def thumbnail(self, row: int, codes: str | None) -> bytes:
-        """Return the image of a row as a small JPEG; `codes` is the digest of the codes that the row was found in.
+    def thumbnail(self, number: int, codes: str | None) -> bytes:
+        """Return the image of an id as a small JPEG; `codes` tells of which codes the answer was that gave the id.
 
-        Raises `Refused`: 404 where there is no such row, 409 where the codes are others now, 410 where the image has
+        Raises `Refused`: 404 where there is no such image, 409 where the codes are others now, 410 where the image has
         gone, and `Undecodable`.
         """
-        stored = self._live.current()
-        if codes is not None and codes != stored.digest:
-            raise Refused(409, "the codes were replaced, and their rows with them", "search again")
-        if row >= len(stored):
-            raise Refused(404, f"there is no image {row}", f"they are numbered from 0 to {len(stored) - 1}")
-        path = os.path.join(stored.header.root, stored.path_of(row))
+        root, name = self._file(number, codes)
+        path = os.path.join(root, name)
         try:
             square = decoding.square(path, SIDE)
         except Undecodable as reason:
             if os.path.exists(path):
                 raise
-            name = safe(stored.path_of(row))
-            raise Refused(410, f"{name} is not there any more", "encode the folder again") from reason
+            raise Refused(410, f"{safe(name)} is not there any more", "encode the folder again") from reason
         jpeg = BytesIO()
         Image.fromarray(square).save(jpeg, "JPEG", quality=QUALITY)
         return jpeg.getvalue()
+
+    def _header(self) -> Header:
+        raise NotImplementedError
+
+    def _file(self, number: int, codes: str | None) -> tuple[bytes, bytes]:
+        """Return the root and the path below it of an image."""
+        raise NotImplementedError
+
+    def _near(self, code: bits.Codes, view: View) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class SearchFile(Search):
+    """Answers from one model and a file of the codes it made; an id is a row."""
+
+    def __init__(self, bundle: Bundle, live: LiveCodes) -> None:
+        super().__init__(bundle)
+        self._live = live
+
+    def about(self) -> dict[str, Any]:
+        """Return what is searched and what may be sent."""
+        stored = self._live.current()
+        labels = stored.header.class_names if stored.labelled else ()
+        return about(len(stored), stored.header, stored.digest, labels, self._live.note)
+
+    def _header(self) -> Header:
+        return self._live.current().header
+
+    def _file(self, number: int, codes: str | None) -> tuple[bytes, bytes]:
+        stored = self._live.current()
+        if codes is not None and codes != stored.digest:
+            raise Refused(409, "the codes were replaced, and their rows with them", "search again")
+        if number >= len(stored):
+            raise Refused(404, f"there is no image {number}", f"they are numbered from 0 to {len(stored) - 1}")
+        return stored.header.root, stored.path_of(number)
 
     def _near(self, code: bits.Codes, view: View) -> dict[str, Any]:
         stored, started = self._live.current(), time.perf_counter()
@@ -115,17 +135,33 @@ class Search:
         pairs = zip(found.distances.tolist(), found.ids.tolist(), strict=True)
         hits = [_hit(stored, rank, distance, row) for rank, (distance, row) in enumerate(pairs, view.offset + 1)]
         return {
-            "code": _hex(code, width),
+            "code": hexadecimal(code, width),
             "bits": width,
             "codes": stored.digest,
             "searched": len(stored),
             "counts": found.counts.tolist(),
             "total": int(found.counts[: most + 1].sum()),
+            "complete": True,
             "offset": view.offset,
             "milliseconds": round(1000 * (time.perf_counter() - started), 1),
             "note": self._live.note,
             "hits": hits,
         }
+
+
+def about(images: int, header: Header, codes: str, labels: Sequence[str], note: str) -> dict[str, Any]:
+    """Return what is searched and what may be sent."""
+    return {
+        "version": __version__,
+        "images": images,
+        "bits": header.bits,
+        "fingerprint": header.fingerprint,
+        "codes": codes,
+        "labels": list(labels),
+        "note": note,
+        "most_bytes": MOST_BYTES,
+        "most_pixels": decoding.MAX_PIXELS,
+    }
 
 
 def _hit(stored: StoredCodes, rank: int, distance: int, row: int) -> dict[str, Any]:
@@ -134,7 +170,7 @@ def _hit(stored: StoredCodes, rank: int, distance: int, row: int) -> dict[str, A
         "rank": rank,
         "id": row,
         "distance": distance,
-        "code": _hex(stored.codes[row], stored.header.bits),
+        "code": hexadecimal(stored.codes[row], stored.header.bits),
         **path_record(path),
         "name": safe(path),
         "labels": list(stored.labels_of(row)),
@@ -142,7 +178,8 @@ def _hit(stored: StoredCodes, rank: int, distance: int, row: int) -> dict[str, A
     }
 
 
-def _hex(code: bits.Codes, width: int) -> str:
+def hexadecimal(code: bits.Codes, width: int) -> str:
+    """Return a code of `width` bits in hexadecimal."""
     return code[: (width + 7) // 8].tobytes().hex()
 
 

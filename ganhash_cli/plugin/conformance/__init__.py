@@ -94,6 +94,8 @@ _CHECKS: dict[Kind, tuple[type[Subject] | type[IndexSubject], tuple[Callable[...
             index.images_are_counted,
             index.adding_again_replaces,
             index.digests_come_back,
+            index.images_come_back,
+            index.ids_are_walked_along,
             index.names_come_back,
             index.large_ids_are_kept,
             index.distances_are_hammings,

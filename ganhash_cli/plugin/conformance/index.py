@@ -91,6 +91,36 @@ def digests_come_back(subject: IndexSubject) -> None:
         expect(index.digests([]) == [], "of no ids it told something")
 
 
+def images_come_back(subject: IndexSubject) -> None:
+    """Require of `images` what each id was added with, in order, None where an id is not there."""
+    for bits in (BITS, 64):
+        with subject.empty(bits=bits) as index:
+            rows = subject.rows(bits)
+            rows.add_to(index)
+            order = [5, 0, 3, 5]
+            found = index.images([*(rows.ids[row] for row in order), 12345])
+            expect(len(found) == 5 and found[4] is None, f"of four ids and one that is not there came {found}")
+            names = {each[1]: each[2:] for each in index.search(rows.codes[0], 99, exact=True)}
+            for row, image in zip(order, found[:4], strict=True):
+                wanted = rows.codes[row].tobytes(), *names.get(rows.ids[row], (rows.paths[row], rows.labels[row]))
+                got = image and (image[0].tobytes(), *image[1:])
+                expect(got == wanted, f"{wanted} came back as {got}")
+            expect(index.images([]) == [], "of no ids it told something")
+
+
+def ids_are_walked_along(subject: IndexSubject) -> None:
+    """Require of `ids` the smallest from `first` on, rising, and no more than asked for."""
+    with subject.empty() as index:
+        rows = subject.rows()
+        rows.ids[0] = 0
+        rows.add_to(index)
+        wanted = sorted(each[1] for each in index.search(rows.codes[0], 99, exact=True))
+        for place in (0, 1, 4, len(wanted) - 1):
+            found = index.ids(wanted[place], 3)
+            expect(found == wanted[place : place + 3], f"from {wanted[place]} on the first 3 ids came as {found}")
+        expect(index.ids(wanted[1] + 1, 99) == wanted[2:], "from between two ids on, not all that are larger came")
+
+
 def names_come_back(subject: IndexSubject) -> None:
     """Require paths as exact bytes, UTF-8 or not, and labels with their number and order."""
     with subject.filled() as (index, rows):

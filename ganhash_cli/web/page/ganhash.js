@@ -3,7 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const PAUSE = 150; // milliseconds without a move before the slider asks
-const state = { code: "", bits: 0, codes: "", offset: 0, total: 0, counts: [], picture: "", name: "", limited: false };
+const state = { code: "", bits: 0, codes: "", offset: 0, total: 0, counts: [], complete: true, picture: "", name: "", limited: false };
 let asking = null; // what is under way, so that a newer question ends it
 let blob = ""; // the address of the picture that was dropped
 
@@ -104,7 +104,7 @@ function replace(found) {
 
 function append(found) {
   Object.assign(state, {
-    bits: found.bits, codes: found.codes, counts: found.counts, total: found.total,
+    bits: found.bits, codes: found.codes, counts: found.counts, total: found.total, complete: found.complete,
     offset: found.offset + found.hits.length,
   });
   $("results").append(...found.hits.map(card));
@@ -119,17 +119,22 @@ function append(found) {
 function describe(found) {
   const shown = state.limited ? `within ${$("distance").value} of ${found.bits} bits` : "in all";
   $("status").textContent = state.total
-    ? `${number(state.offset)} shown of ${number(state.total)} ${shown}; ${number(found.searched)} searched in ${found.milliseconds} ms`
+    ? `${number(state.offset)} shown of ${number(state.total)}${orMore()} ${shown}; ${number(found.searched)} searched in ${found.milliseconds} ms`
     : `no image ${state.limited ? shown : "is there"}`;
   showDistance();
+}
+
+// An index in another program tells of no more than it was asked for.
+function orMore() {
+  return state.complete ? "" : " or more";
 }
 
 // How many lie within the distance is known from the counts, before anything is asked.
 function showDistance() {
   const most = Number($("distance").value);
   const within = state.counts.slice(0, most + 1).reduce((sum, count) => sum + count, 0);
-  $("distance-shown").textContent = `${most} of ${state.bits}: ${number(within)} images`;
-  $("distance").setAttribute("aria-valuetext", `${most} of ${state.bits} bits, ${number(within)} images`);
+  $("distance-shown").textContent = `${most} of ${state.bits}: ${number(within)}${orMore()} images`;
+  $("distance").setAttribute("aria-valuetext", `${most} of ${state.bits} bits, ${number(within)}${orMore()} images`);
 }
 
 function card(hit) {

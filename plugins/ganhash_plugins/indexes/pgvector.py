@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ganhash_plugins.indexes.facts import facts_in, text_of
 
+Image = tuple[NDArray[np.uint8], bytes, tuple[str, ...]]
 Neighbour = tuple[int, int, bytes, tuple[str, ...]]
 Method = Literal["auto", "exact", "ivfflat", "hnsw"]
 
@@ -137,6 +138,19 @@ class PgVector:
         """Look the ids up."""
         with self._faults():
             known = dict(self._all("SELECT id, digest FROM {table} WHERE id = ANY(%s)", list(ids)))
+        return [known.get(number) for number in ids]
+
+    def ids(self, first: int, most: int) -> list[int]:
+        """Walk along the primary key."""
+        with self._faults():
+            rows = self._all("SELECT id FROM {table} WHERE id >= %s ORDER BY id LIMIT %s", first, most)
+        return [number for (number,) in rows]
+
+    def images(self, ids: Sequence[int]) -> list[Image | None]:
+        """Look the ids up."""
+        with self._faults():
+            rows = self._all("SELECT id, code::text, path, labels FROM {table} WHERE id = ANY(%s)", list(ids))
+        known = {number: (_code(text), bytes(path), tuple(labels)) for number, text, path, labels in rows}
         return [known.get(number) for number in ids]
 
     def search(self, code: NDArray[np.uint8], k: int, *, exact: bool = False) -> list[Neighbour]:
@@ -268,6 +282,11 @@ def _texts(codes: NDArray[np.uint8], bits: int) -> list[str]:
     """Return (N, ceil(bits / 8)) codes as PostgreSQL writes bits, zeros and ones from the first on."""
     signs = np.unpackbits(codes, axis=1, count=bits) + np.uint8(ord("0"))
     return [row.tobytes().decode() for row in signs]
+
+
+def _code(text: str) -> NDArray[np.uint8]:
+    """Return a code from the zeros and ones of PostgreSQL, (ceil(bits / 8),)."""
+    return np.packbits(np.frombuffer(text.encode(), np.uint8) - np.uint8(ord("0")))
 
 
 def _neighbour(row: tuple[float, int, bytes, list[str]]) -> Neighbour:

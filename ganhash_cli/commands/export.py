@@ -1,0 +1,68 @@
+"""`ganhash export`: codes.h5 → lines of JSON for a program that no plugin speaks to; loads no torch."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
+
+from ganhash_cli import console, workspace
+from ganhash_cli.commands import options
+from ganhash_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.feed import Engine
+
+
+def export(
+    to: Annotated[
+        str, typer.Option("--for", metavar="opensearch|elasticsearch|vespa", help="The program that takes the lines.")
+    ],
+    codes: Annotated[Path, typer.Argument(help="Codes file made by `ganhash encode`.")] = workspace.CODES,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, replaced if it is there.")] = Path(
+        "codes.ndjson"
+    ),
+    name: Annotated[str, typer.Option("--name", help="What the index or the document type is called.")] = "ganhash",
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Only print what creates the index: a mapping, or Vespa's schema.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Write codes, paths and labels as lines of JSON that OpenSearch, Elasticsearch or Vespa take in bulk.
+
+    None of it was tested against such a program. For PostgreSQL and Milvus there is `ganhash push`.
+    """
+    from ganhash_cli.engine import feed
+    from ganhash_cli.engine.codes import read_header
+
+    engine = _engine(to)
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", name):
+        raise UsageError(f"--name {name!r} would not do everywhere", hint="use small letters, digits and underscores")
+    if schema:
+        text = feed.schema(engine, read_header(codes)[0].bits, name)
+        console.emit({"engine": engine, "text": text}) if json else console.say(text.rstrip())
+        return
+    report = console.follow(feed.feed(codes, engine, name, output), saves=False)
+    if json:
+        console.emit(
+            {
+                "output": os.fspath(report.out),
+                "engine": engine,
+                "images": report.images,
+                "bits": report.bits,
+                "bytes_written": report.written,
+                "seconds": round(report.seconds, 3),
+            }
+        )
+        return
+    console.say(f"{console.safe(os.fspath(report.out))}: {report.images:,} images for {engine}")
+    console.note(f"next: create the index with what `ganhash export --for {engine} --schema` prints; docs/scale.md")
+
+
+def _engine(text: str) -> "Engine":
+    from ganhash_cli.engine.feed import Engine
+
+    if text not in get_args(Engine):
+        raise UsageError(f"--for {text!r} is not known", hint=f"there are {', '.join(get_args(Engine))}")
+    return cast("Engine", text)

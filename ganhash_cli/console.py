@@ -53,6 +53,16 @@ progress_as = ProgressName.auto
 """How progress is shown. With json every line on stderr is a JSON object."""
 
 
+def mute() -> None:
+    """Print nothing from now on: another process of the same command speaks."""
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
+
+
+def unmute() -> None:
+    """Print again."""
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+
+
 def say(text: str) -> None:
     """Print one line of result."""
     print(text, file=sys.stdout)

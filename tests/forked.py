@@ -13,7 +13,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 HEAVY = ["trainer", "pool", "encoder", "runtime", "exporter"]
-_CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,17 @@ class Death:
 
 def start(folder: Path, arguments: list[str], death: Death | None = None) -> ForkServerProcess:
     """Begin `ganhash ARGUMENTS` in `folder`, with a checkpoint at every step and small segments."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    _CONTEXT.set_forkserver_preload(["__main__", "torch.onnx", "torch.export", "onnxscript", *_engine(HEAVY)])
+    prepare()
     folder.mkdir(parents=True, exist_ok=True)
-    process = _CONTEXT.Process(target=_command, args=(folder, arguments, death))
+    process = CONTEXT.Process(target=command, args=(folder, arguments, death))
     process.start()
     return process
+
+
+def prepare() -> None:
+    """Say what the server has loaded, before the first process is started."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    CONTEXT.set_forkserver_preload(["__main__", "torch.onnx", "torch.export", "onnxscript", *_engine(HEAVY)])
 
 
 def run(folder: Path, arguments: list[str], death: Death | None = None) -> int:
@@ -61,7 +66,8 @@ def _log(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.log")
 
 
-def _command(folder: Path, arguments: list[str], death: Death | None) -> None:
+def command(folder: Path, arguments: list[str], death: Death | None) -> None:
+    """Run `ganhash ARGUMENTS` in `folder` in this process, which ends with it."""
     import torch
 
     from ganhash_cli import app

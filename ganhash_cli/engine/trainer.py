@@ -120,7 +120,7 @@ def train(
             sampling.require_two_classes(collection, pixels.entries)
             sampling.tell_of_single_images(collection, pixels.entries)
         network = HashNet(backbone, settings.bits)
-        if synchronise:
+        if synchronise and ranks.count() > 1:
             ranks.synchronise(network, device)
         data = yield from _data(run, pixels)
         if settings.loss == UNLABELLED:

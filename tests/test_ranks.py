@@ -192,13 +192,11 @@ def test_a_signal_to_one_process_stops_all_after_the_same_step(
     assert forked.said(tmp_path / "here").count("interrupted, state saved") == 1
 
 
-@pytest.mark.parametrize(("present", "message"), [(0, "1 did not come within 1 s"), (1, "no meeting of 2 processes")])
-def test_a_process_that_does_not_come_is_not_waited_for_for_ever(
-    present: int, message: str, pictures: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("present", [0, 1])
+def test_a_process_that_does_not_come_is_not_waited_for_for_ever(present: int, pictures: str, tmp_path: Path) -> None:
     command = ["train", pictures, *TRAIN, "--join-timeout", "1"]
     assert ranked.run(tmp_path / "here", command, 2, [present]) == [7]
-    assert message in forked.said(tmp_path / "here")
+    assert "no meeting of 2 processes" in forked.said(tmp_path / "here")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +204,7 @@ def test_a_process_that_does_not_come_is_not_waited_for_for_ever(
     [
         (["train", "images-0", *TRAIN, "--batch", "4"], 2, "4 images in a step cannot be shared by 3 processes"),
         (["train", "images-0", *TRAIN, "--sync-batch-norm"], 2, "--sync-batch-norm works on GPUs only"),
-        (["train", "images-0", *TRAIN, "--loss", "nonsense"], 2, "nonsense"),
+        (["train", "images-0", *TRAIN, "--bits", "0"], 2, "bits"),
         (["train", "images-{rank}", *TRAIN], 5, "this process sees other images"),
         (["generate", "images-0", *GENERATE, "--batch", "7"], 2, "7 images in a step cannot be shared by 3 processes"),
         (["generate", "images-{rank}", *GENERATE], 5, "this process sees other images"),
@@ -305,7 +303,7 @@ def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     for count in (1, 2):
         place = tmp_path / str(count)
         place.mkdir()
-        out, err = torchrun(place, "--epochs", "8", "--json", count=count).communicate(timeout=300)
+        out, _ = torchrun(place, "--epochs", "8", "--json", count=count).communicate(timeout=300)
         scores.append(json.loads(out)["validation_map_at_all"])
     assert abs(scores[0] - scores[1]) < 0.08, scores
     assert min(scores) > 0.5, scores

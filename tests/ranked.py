@@ -23,6 +23,7 @@ def start(
     folder.mkdir(parents=True, exist_ok=True)
     ranks = range(count) if present is None else present
     places = [place for place in _places(count) if int(place["RANK"]) in ranks]
+    places[0]["LOCAL_RANK"] = "0"  # as if those absent were on another machine
     return [
         _begun(_command, place, folder, [each.format(rank=place["RANK"]) for each in arguments]) for place in places
     ]
@@ -39,7 +40,7 @@ def call(function: Callable[..., None], count: int, *arguments: object) -> list[
     return ended([_begun(_call, place, function, *arguments) for place in _places(count)])
 
 
-def ended(processes: list[ForkServerProcess], seconds: float = 60.0) -> list[int | None]:
+def ended(processes: list[ForkServerProcess], seconds: float = 180.0) -> list[int | None]:
     """Wait for all, each so many seconds at most; an exit code is None where one still runs, which is then killed."""
     codes = []
     for process in processes:

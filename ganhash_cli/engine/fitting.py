@@ -42,7 +42,7 @@ def fit(
     validation mAP@all of the best epoch, None where nothing was held out.
     """
     ranks.require_shares(len(sampling.draw(data.labels, settings.batch, settings.seed, 0)), "images")
-    if settings.entropy_weight or data.fakes:
+    if data.fakes or settings.entropy_on in CONTROLS:
         ranks.require_shares(settings.fakes_in_a_step, "fakes")
     per_epoch = math.ceil(len(data.training) / settings.batch)
     steps = settings.epochs * per_epoch

@@ -96,7 +96,7 @@ def joined(device: torch.device, seconds: float = JOIN_SECONDS) -> Iterator[None
     _place = place
     try:
         yield
-        distributed.destroy_process_group()
+        leave()
     except SystemExit:
         raise
     except BaseException as error:
@@ -108,8 +108,15 @@ def joined(device: torch.device, seconds: float = JOIN_SECONDS) -> Iterator[None
 
 
 def leave() -> None:
-    """End this process here, with exit code 0, unless it is the first: the rest is for one alone to do."""
-    if not first():
+    """Part: all processes end here, with exit code 0, but the first, which goes on alone."""
+    global _place
+    if _place.count == 1:
+        return
+    from torch import distributed
+
+    distributed.destroy_process_group()
+    ends, _place = not first(), _ALONE
+    if ends:
         raise SystemExit(0)
 
 

@@ -73,6 +73,25 @@ def test_the_same_arm_and_seed_end_with_the_same_weights(
     assert [line["map"] for line in both] == [line["map"] for line in [*first, *first]]
 
 
+def test_a_remedy_changes_its_settings_and_stands_in_its_lines(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = start(runner, monkeypatch, folder, "--arms", "A", "--validate", "--remedies", "none", "trivial")
+    assert [(line["remedy"], line["settings"]["augment"]) for line in lines] == [
+        ("none", "crop"),
+        ("trivial", "trivial"),
+    ]
+    assert len({line["digests"]["weights"] for line in lines}) == 2
+
+
+def test_validation_needs_images_to_spare(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        start(runner, monkeypatch, folder, "--arms", "A", "--validate", "--images", "8")
+    assert "fewer than 8 a class" in capsys.readouterr().err
+
+
 def test_weights_are_chosen_on_held_out_training_images_and_weight_0_is_run_once(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +126,7 @@ def test_random_planes_go_through_the_mean_of_the_features(runner: dict[str, Any
     assert logits.mean(0).abs().max() < 1e-4 * logits.abs().max()
 
 
-def test_validation_searches_the_last_fifth_of_the_training_images_and_none_finds_itself(
+def test_validation_searches_the_training_images_to_spare_and_none_finds_itself(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = {}
@@ -122,8 +141,8 @@ def test_validation_searches_the_last_fifth_of_the_training_images_and_none_find
     data = runner["Data"](folder, 32, folder.parent / "work")
     some = np.array([0, 20, 40])
     nothing = runner["TrainingData"](data.pixels[some], data.table(some), data.pixels[:0], data.labels[:0], None)
-    found = runner["figures"](data, Encoder(), nothing, 5, 0, 1)
+    found = runner["figures"](data, Encoder(), nothing, 7, 0, True)
     assert list(found) == ["validation"]
-    assert np.array_equal(seen[3], data.pixels[data.rows(8, 9)])
+    assert np.array_equal(seen[3], data.pixels[data.rows(10, 11)])
     # Of three images of three classes none has another of its own, so that nothing relevant is left to find.
     assert not found["validation"]["map"] > 0

@@ -100,6 +100,26 @@ def test_the_sweep_of_weights_has_weight_0_once_and_compares_with_it() -> None:
     ]
 
 
+def test_remedies_stand_beside_the_bare_arm_of_their_loss() -> None:
+    lines = [
+        line(
+            arm, seed, experiment="remedy", protocol="validation", loss=loss, remedy=remedy, map=0.5 + seed / 10 + gain
+        )
+        for loss, arm, remedy, gain in (
+            *(("csq", "A", "none", 0.0), ("csq", "H", "none", -0.02), ("csq", "H", "late", 0.01)),
+            *(("triplet", "A", "none", 0.3), ("triplet", "A", "trivial", 0.4)),
+        )
+        for seed in range(2)
+    ]
+    made = REPORT["tables"](lines)["remedies"]
+    assert made.count("**cifar10, 50 images a class, ") == 2
+    rows = [row for row in made.splitlines() if row.startswith("| late") or row.startswith("| trivial")]
+    assert rows == [
+        "| late | H fakes both ways, by their scores | 0.1 | 0.560 | **+1.0 ± 0.0** | 0.900 | 2 |",
+        "| trivial | A nothing | 0 | 0.950 | **+10.0 ± 0.0** | 0.900 | 2 |",
+    ]
+
+
 def test_plots_are_drawn_and_equal_for_equal_lines(lines: list[dict[str, Any]], tmp_path: Path) -> None:
     sweep = [line("A", 0, experiment="lambda"), line("D", 0, experiment="lambda", weight=1.0)]
     for name in ("first", "second"):

@@ -49,7 +49,7 @@ def cifar10(record: dict[str, Any]) -> str:
             ["augmentation", f"`{settings['augment']}`"],
             ["learning rate, weight decay", f"{settings['learning_rate']:g}, {settings['weight_decay']:g}"],
             ["entropy on fakes", f"`{settings['entropy']}`, weight {settings['entropy_weight']:g}"],
-            ["validation mAP@all", f"{model['metrics']['validation_map_at_all']:.3f} (chose the epoch)"],
+            ["validation mAP@all", _validation(model["metrics"]["validation_map_at_all"])],
             ["seed", str(settings["seed"])],
             ["fakes", f"{fakes['count']:,} by `{fakes['generator']['name']}`, {fakes['settings']['steps']:,} steps"],
             ["Fréchet distance of the fakes", f"{quality['frechet_distance']:.0f}"],
@@ -63,6 +63,10 @@ def cifar10(record: dict[str, Any]) -> str:
         ],
     )
     return f"{retrieval}\n\n{made}"
+
+
+def _validation(score: float | None) -> str:
+    return "none held out: the last epoch" if score is None else f"{score:.3f} (chose the epoch)"
 
 
 def _lists(record: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -3,8 +3,8 @@
 DATA holds train/CLASS/* and test/CLASS/*, as an unpacked CIFAR-10 does. One line for each run and protocol is added to
 results.jsonl, and a line that is there is not computed again. Of each class, in the order of the SHA-256 of their
 names, 100 images are queries, 500 may be trained on, and the rest is the database. P1 searches the rest, P1' also the
-images that were trained on. `--validate` takes the last fifth of the training images for queries and database instead,
-and trains on the others, so that settings can be chosen before a query is seen.
+images that were trained on. With `--validate` the images that may be trained on and are not search each other instead,
+so that settings can be chosen before a query is seen.
 """
 
 from __future__ import annotations
@@ -67,6 +67,18 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """A: nothing. Maximum entropy on B: real images, C: noise, D: mixtures, E: fakes. F: random codes on fakes. G: fakes as
 labelled images. H: both, by their scores. I: smoothed labels."""
+REMEDIES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "shannon": {"entropy": "shannon"},
+    "late": {"entropy_warm_up": 0.6},
+    "few": {"fakes_per_real": 0.125},
+    "heavy labels": {"label_weight": 0.5},
+    "full labels": {"label_weight": 1.0},
+    "many full labels": {"label_weight": 1.0, "fakes_per_real": 1.0},
+    "sure labels": {"label_weight": 1.0, "fake_filter": 0.8},
+    "trivial": {"augment": "trivial"},
+}
+"""What else was tried where fakes did not help, in the order of the tables."""
 
 
 class Data:
@@ -173,15 +185,15 @@ def as_encoded(network: HashNet, side: int, work: Path) -> runtime.Runtime:
 
 
 def figures(
-    data: Data, network: runtime.Runtime, seen: TrainingData, count: int, seed: int, held: int
+    data: Data, network: runtime.Runtime, seen: TrainingData, count: int, seed: int, validate: bool
 ) -> dict[str, dict[str, float]]:
     """Return for each protocol the retrieval figures and what the network is sure of.
 
-    With `held` images a class held out, these search each other: validation.
+    To `validate`, the images that could have been trained on search each other.
     """
     places = {"query": data.rows(0, QUERIES), "train": data.rows(QUERIES, QUERIES + count)}
-    if held:
-        places["query"] = data.rows(QUERIES + count, QUERIES + count + held)
+    if validate:
+        places["query"] = data.rows(QUERIES + count, QUERIES + TRAINING)
     else:
         places["database"] = data.rows(QUERIES + TRAINING, None)
     logits = {name: network.logits(data.pixels[rows]) for name, rows in places.items()}
@@ -211,7 +223,7 @@ def figures(
         "mean_logit": float(np.abs(logits["query"]).mean()),
     }
     train = retrieve("train", "train")
-    if held:
+    if validate:
         return {"validation": {"map": retrieve("query", "query"), "map_train": train, **sure}}
     return {
         "P1": {"map": retrieve("query", "database"), "map_train": train, **sure},
@@ -232,7 +244,7 @@ def _known(results: Path) -> set[tuple[Any, ...]]:
 
 KEYS = (
     *("experiment", "dataset", "backbone", "side", "bits", "images_per_class"),
-    *("loss", "learning_rate", "arm", "weight", "seed"),
+    *("loss", "learning_rate", "arm", "remedy", "weight", "seed"),
 )
 
 
@@ -257,15 +269,26 @@ def main() -> None:
     parser.add_argument("--gan-steps", type=int, default=4000)
     parser.add_argument("--work", type=Path, default=Path("experiment-work"))
     parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
+    parser.add_argument("--remedies", nargs="+", choices=REMEDIES, default=["none"])
     given = parser.parse_args()
+    if given.validate and max(given.images) >= TRAINING:
+        parser.error(f"--validate needs images to spare: fewer than {TRAINING} a class to train on")
     devices.keep_freed_memory()
     given.work.mkdir(parents=True, exist_ok=True)
     data = Data(given.data, given.side, given.work)
     # Seeds change last but one: a run of hours that is broken off has compared all arms on fewer seeds.
-    for seed, count, number, loss, rate, arm, weight in itertools.product(
-        range(given.seeds), given.images, given.bits, given.losses, given.learning_rates, given.arms, given.weights
+    for seed, count, number, loss, rate, arm, remedy, weight in itertools.product(
+        range(given.seeds),
+        given.images,
+        given.bits,
+        given.losses,
+        given.learning_rates,
+        given.arms,
+        given.remedies,
+        given.weights,
     ):
-        one(data, given, Variant(number, count, loss, rate, arm, ARMS[arm].get("entropy_weight", weight), seed))
+        fixed = ARMS[arm].get("entropy_weight", weight)
+        one(data, given, Variant(number, count, loss, rate, arm, remedy, fixed, seed))
 
 
 class Variant(NamedTuple):
@@ -276,6 +299,7 @@ class Variant(NamedTuple):
     loss: str
     rate: float
     arm: str
+    remedy: str
     weight: float
     seed: int
 
@@ -286,9 +310,7 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
     if key in _known(given.results):
         return
     began = time.monotonic()
-    held = chosen.count // 5 if given.validate else 0
-    shown = chosen.count - held
-    epochs = max(1, round(given.steps * given.batch / (shown * len(data.collection.class_names))))
+    epochs = max(1, round(given.steps * given.batch / (chosen.count * len(data.collection.class_names))))
     settings = TrainSettings(
         **{
             "backbone": backbones.identify(given.backbone, {}),
@@ -302,19 +324,20 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
             "precision": "bfloat16",
             "entropy_weight": chosen.weight,
             **ARMS[chosen.arm],
+            **REMEDIES[chosen.remedy],
         }
     )
-    fakes = fakes_of(data, shown, given.gan_steps) if settings.wants_fakes else None
-    network, seen = run(data, chosen.loss, settings, fakes, shown, given.side)
+    fakes = fakes_of(data, chosen.count, given.gan_steps) if settings.wants_fakes else None
+    network, seen = run(data, chosen.loss, settings, fakes, chosen.count, given.side)
     weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
     digests = {
-        "training": images.content_digest(data.part(data.rows(QUERIES, QUERIES + shown))),
+        "training": images.content_digest(data.part(data.rows(QUERIES, QUERIES + chosen.count))),
         "fakes": fakes.record["sha256"] if fakes else None,
         "weights": hashlib.sha256(weights).hexdigest(),
     }
     encoder = as_encoded(network, given.side, data.work)
     with given.results.open("a") as stream:
-        for protocol, found in figures(data, encoder, seen, shown, chosen.seed, held).items():
+        for protocol, found in figures(data, encoder, seen, chosen.count, chosen.seed, given.validate).items():
             record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
             record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
             stream.write(json.dumps(record) + "\n")

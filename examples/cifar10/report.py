@@ -138,8 +138,7 @@ def weights(lines: list[Line]) -> str:
     rows = []
     bare = [line for line in lines if not line["weight"]]
     for (arm, weight), members in groups(lines, "arm", "weight").items():
-        renamed = [line | {"arm": "A"} for line in bare]
-        against = signed(paired([*members, *renamed], arm, "A")) if weight else ""
+        against = signed(paired([*members, *_as(bare, "A")], arm, "A")) if weight else ""
         name = MEANING[arm] if weight else "none"
         rows.append([name, f"{weight:g}", _mean(members, "map"), against, str(len(members))])
     return table(["maximum entropy on", "weight", "validation mAP@all", "less weight 0, points", "seeds"], rows)
@@ -151,6 +150,28 @@ def tuning(lines: list[Line]) -> str:
     for (backbone, count, rate), runs in groups(lines, "backbone", "images_per_class", "learning_rate").items():
         rows.append([f"`{backbone}`", str(count), f"{rate:g}", _mean(runs, "map"), str(len(runs))])
     return table(["backbone", "images a class", "learning rate", "validation mAP@all", "seeds"], rows)
+
+
+def remedies(lines: list[Line]) -> str:
+    """Return what was tried where fakes did not help, on held-out training images, beside A with the same loss."""
+    parts = []
+    for (dataset, count, loss), members in groups(lines, "dataset", "images_per_class", "loss").items():
+        rows = []
+        bare = [line for line in members if line["arm"] == "A" and line["remedy"] == "none"]
+        for (remedy, arm, weight), runs in groups(members, "remedy", "arm", "weight").items():
+            itself = remedy == "none" and arm == "A"
+            against = "" if itself else signed(paired([*_as(bare, "bare"), *_as(runs, "this")], "this", "bare"))
+            train = _mean(runs, "map_train")
+            rows.append(
+                [remedy, f"{arm} {MEANING[arm]}", f"{weight:g}", _mean(runs, "map"), against, train, str(len(runs))]
+            )
+        head = ["what", "arm", "entropy weight", "validation mAP@all", "less A, points", "training mAP@all", "seeds"]
+        parts.append(f"**{dataset}, {count} images a class, `{loss}`**\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
+def _as(lines: list[Line], arm: str) -> list[Line]:
+    return [line | {"arm": arm} for line in lines]
 
 
 def losses(lines: list[Line]) -> str:
@@ -251,6 +272,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
         "arms": ("main", arms),
         "rivals": ("main", rivals),
         "weights": ("lambda", weights),
+        "remedies": ("remedy", remedies),
         "losses": ("losses", losses),
         "tuning": ("tuning", tuning),
     }

@@ -45,7 +45,7 @@ def generate(
         ),
     ] = None,
     batch: Annotated[int, typer.Option(help="Images in a step.")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="Of the generator; the critic's is twice that.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="Of the generator; the critic's is twice that.")] = 4e-4,
     augment: Annotated[
         str | None,
         typer.Option(

@@ -39,7 +39,7 @@ class GenerateSettings:
     minutes: float | None = None
     size: int | None = None
     batch: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-4
     augment: str | None = None
     flips: bool = False
     consistency: float = 0.0

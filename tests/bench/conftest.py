@@ -13,6 +13,7 @@ from PIL import Image
 from bench.measure import Report
 
 IMAGES = "GANHASH_BENCH_IMAGES"  # a folder of JPEGs, small ones or photographs; what is not there is made
+BUILT_IN = ("efficientnet_lite0", "smallconv")  # the others are timm's, which would fetch weights
 SMALL = 64  # pixels of the short side, up to which images are no photographs
 
 
@@ -60,14 +61,13 @@ def write_model(parent: Path, backbone: str, side: int) -> Path:
     import torch
 
     from ganhash_cli.engine import bundle, exporter
-    from ganhash_cli.engine.backbones import build
+    from ganhash_cli.engine.backbones import build, identify
     from ganhash_cli.engine.model import HashNet
     from ganhash_cli.engine.progress import finish
-    from ganhash_cli.plugin import registry
 
     folder = parent / "model"
     folder.mkdir()
-    identity = registry.identify("backbone", backbone, {})
+    identity = identify(backbone, {} if backbone in BUILT_IN else {"pretrained": "false"})
     torch.manual_seed(0)
     probe = np.random.default_rng(0).integers(0, 256, (64, side, side, 3), dtype=np.uint8)
     check = finish(exporter.export(HashNet(build(identity), 64), side, folder, probe))

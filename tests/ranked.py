@@ -4,12 +4,15 @@ They are forked from a server that has torch loaded, so that they start in milli
 """
 
 import os
-import socket
 from collections.abc import Callable, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from torch.distributed import TCPStore
+
 import forked
+
+_stores: list[TCPStore] = []  # as long as the tests run
 
 
 def start(
@@ -57,11 +60,12 @@ def _begun(target: Callable[..., None], place: dict[str, str], *arguments: objec
 
 
 def _places(count: int) -> list[dict[str, str]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return [{"RANK": str(rank), "LOCAL_RANK": str(rank), **shared} for rank in range(count)]
+    """Return what torchrun tells each process; as it does, keep the store that they meet at."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    _stores.append(store)
+    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
+    agent = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    return [{"RANK": str(rank), "LOCAL_RANK": str(rank), **shared, **agent} for rank in range(count)]
 
 
 def _command(place: dict[str, str], folder: Path, arguments: list[str]) -> None:

@@ -34,6 +34,7 @@ from ganhash_cli.commands import (
     verify,
 )
 from ganhash_cli.console import ProgressName
+from ganhash_cli.engine import ranks
 from ganhash_cli.errors import GanhashError, InstallationError, Interrupted, StorageError, UsageError
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
@@ -140,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     completion.mend_words(os.environ)
+    if not ranks.speaks():
+        console.mute()
     _expect(sys.argv[1:] if arguments is None else arguments)
     try:
         # A shell that completes a line wants no error of a settings file, and its answers do not depend on one.
@@ -199,7 +202,8 @@ def _known(given: dict[str, Any], command: Any, where: str) -> dict[str, Any]:
 
 
 def _explain(error: Exception) -> int:
-    """Print what went wrong and return the exit code."""
+    """Print what went wrong and return the exit code; of several processes one prints it."""
+    (console.unmute if ranks.tells() else console.mute)()
     if console.verbosity >= 2:
         traceback.print_exception(error)
     if isinstance(error, Interrupted) and not _for_programs():
@@ -221,5 +225,6 @@ def _explain(error: Exception) -> int:
             f"this is a bug in ganhash: {type(error).__name__}: {error}",
             hint="run it again with -vv and report what it prints",
         )
+    error.message = ranks.name() + error.message
     console.fail(error)
     return error.exit_code

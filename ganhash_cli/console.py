@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ganhash_cli.engine.names import safe as safe
 from ganhash_cli.errors import GanhashError, Interrupted
@@ -42,6 +42,8 @@ LINE_SECONDS, LINE_SECONDS_VERBOSE = 30.0, 2.0  # between lines of progress wher
 _OBJECT_SECONDS = 0.2
 _NARROW, _WIDE = 40, 80  # columns from which there is room for the time left, and for a bar and counts
 
+_muted: list[tuple[TextIO, TextIO]] = []  # the streams that were there before
+
 verbosity = 0
 """-1 quiet, 0 normal, 1 with more lines of progress, 2 with tracebacks."""
 
@@ -51,6 +53,18 @@ machine = False
 
 progress_as = ProgressName.auto
 """How progress is shown. With json every line on stderr is a JSON object."""
+
+
+def mute() -> None:
+    """Print nothing from now on: another process of the same command speaks."""
+    _muted.append((sys.stdout, sys.stderr))
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # for as long as the process lives
+
+
+def unmute() -> None:
+    """Print again."""
+    while _muted:
+        sys.stdout, sys.stderr = _muted.pop()
 
 
 def say(text: str) -> None:

@@ -12,7 +12,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 HEAVY = ["trainer", "pool", "encoder", "runtime", "exporter"]
-_CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT = multiprocessing.get_context("forkserver")
 
 
 Fault = Callable[[], object]
@@ -21,12 +21,17 @@ Fault = Callable[[], object]
 
 def start(folder: Path, arguments: list[str], fault: Fault | None = None, segment: int = 4) -> ForkServerProcess:
     """Begin `ganhash ARGUMENTS` in `folder`, with a checkpoint at every step and segments of so many images."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    _CONTEXT.set_forkserver_preload(["__main__", "torch.onnx", "torch.export", "onnxscript", *_engine(HEAVY)])
+    prepare()
     folder.mkdir(parents=True, exist_ok=True)
-    process = _CONTEXT.Process(target=_command, args=(folder, arguments, fault, segment))
+    process = CONTEXT.Process(target=command, args=(folder, arguments, fault, segment))
     process.start()
     return process
+
+
+def prepare() -> None:
+    """Say what the server has loaded, before the first process is started."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    CONTEXT.set_forkserver_preload(["__main__", "torch.onnx", "torch.export", "onnxscript", *_engine(HEAVY)])
 
 
 def run(folder: Path, arguments: list[str], fault: Fault | None = None, segment: int = 4) -> int:
@@ -57,7 +62,8 @@ def log_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.log")
 
 
-def _command(folder: Path, arguments: list[str], fault: Fault | None, segment: int) -> None:
+def command(folder: Path, arguments: list[str], fault: Fault | None = None, segment: int = 4) -> None:
+    """Run `ganhash ARGUMENTS` in `folder` in this process, which ends with it."""
     import torch
 
     from ganhash_cli import app

@@ -12,7 +12,7 @@ import ganhash_cli
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
     *("progress", "names", "files", "board", "seeds", "limits", "bits", "distinct", "parallel", "children", "scan"),
-    *("asymmetric", "devices", "decoding", "decoders", "shards", "address", "images", "protocols", "sample"),
+    *("asymmetric", "devices", "decoding", "decoders", "shards", "address", "images", "protocols", "sample", "ranks"),
 ]
 ORDER = [
     *FOUNDATIONS,

@@ -10,6 +10,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources
+from ganhash_cli.engine import ranks
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.fakes import Fakes
@@ -70,6 +71,7 @@ def generate(
     seed: options.Seed = 0,
     device: options.DeviceOption = options.DeviceName.auto,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = workspace.FAKES,
+    join_timeout: options.JoinTimeout = ranks.JOIN_SECONDS,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     json: options.Json = False,
@@ -98,8 +100,8 @@ def generate(
     )
     where = devices.choose(device.value)
     devices.keep_freed_memory()
-    console.note(f"computing on {where}")
-    with sources.open_training(images) as (collection, source):
+    with ranks.joined(where, join_timeout), sources.open_training(images) as (collection, source):
+        console.note(f"computing on {where}{options.processes()}")
         made = console.follow(
             pool.make(collection, source, settings, out, device=where, overwrite=overwrite, strict=strict)
         )

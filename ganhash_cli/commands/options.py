@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ganhash_cli.commands import completion
+from ganhash_cli.engine import ranks
 
 
 class DeviceName(StrEnum):
@@ -35,6 +36,12 @@ DeviceOption = Annotated[
     DeviceName, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides every random choice.")]
+JoinTimeout = Annotated[
+    float,
+    typer.Option(
+        help="Seconds that the processes started by torchrun wait for each other.", min=0.1, hidden=not ranks.started()
+    ),
+]
 Model = Annotated[Path, typer.Option("--model", "-m", help="Folder made by `ganhash train`.")]
 Codes = Annotated[Path, typer.Option("--codes", help="Codes file made by `ganhash encode`.")]
 Untrusted = Annotated[
@@ -83,6 +90,11 @@ def examine(untrusted: bool, *codes: Path) -> None:
 
         for path in codes:
             require_harmless(path)
+
+
+def processes() -> str:
+    """Return how many processes compute, where there are several."""
+    return f", {ranks.count()} processes" if ranks.count() > 1 else ""
 
 
 def following(verb: str, words: str, *places: tuple[str, Path, Path]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganhash_cli import console
+from ganhash_cli.engine import ranks
 from ganhash_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def open_training(images: str | None) -> "Iterator[tuple[Collection, str]]":
     from ganhash_cli.engine import sample
 
     if images == "-":
-        yield pictures.from_names(some_names_on_stdin()), "names on stdin"
+        yield pictures.from_names(ranks.from_first(some_names_on_stdin)), "names on stdin"
     elif images is not None:
         yield pictures.training_part(pictures.collect(Path(images))), images
     else:

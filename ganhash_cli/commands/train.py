@@ -9,6 +9,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources
+from ganhash_cli.engine import ranks
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.bundle import Bundle
@@ -146,6 +147,15 @@ def train(
         Path | None,
         typer.Option(help="Write them here. Default: tensorboard/ in the model's folder.", show_default=False),
     ] = None,
+    sync_batch_norm: Annotated[
+        bool,
+        typer.Option(
+            "--sync-batch-norm",
+            help="Let batch norm see the images of all processes; GPUs only.",
+            hidden=not ranks.started(),
+        ),
+    ] = False,
+    join_timeout: options.JoinTimeout = ranks.JOIN_SECONDS,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     json: options.Json = False,
@@ -157,8 +167,8 @@ def train(
     identity = backbones.identify(backbone, options.pairs(backbone_options, "-B"))
     where = devices.choose(device.value)
     devices.keep_freed_memory()
-    console.note(f"computing on {where}")
-    with sources.open_training(images) as (collection, source):
+    with ranks.joined(where, join_timeout), sources.open_training(images) as (collection, source):
+        console.note(f"computing on {where}{options.processes()}")
         chosen = loss or _suited(collection)
         settings = TrainSettings(
             backbone=identity,
@@ -191,8 +201,9 @@ def train(
             device=where,
             overwrite=overwrite,
             strict=strict,
+            synchronise=sync_batch_norm,
         )
-        if tensorboard or tensorboard_folder:
+        if (tensorboard or tensorboard_folder) and ranks.first():
             if chosen == Loss.itq:
                 console.note("itq fits at once and takes no steps: TensorBoard gets nothing")
             with board.recording(tensorboard_folder or model / trainer.BOARD) as note:

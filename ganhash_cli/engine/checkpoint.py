@@ -1,4 +1,7 @@
-"""Checkpoints of a training run: saved whole, checked by digest, the last two kept; a damaged one is told of."""
+"""Checkpoints of a training run: saved whole, checked by digest, the last two kept; a damaged one is told of.
+
+Of several processes the first saves, and what it finds all go on from.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 import torch
 
+from ganhash_cli.engine import ranks
 from ganhash_cli.engine.files import atomic_write
 from ganhash_cli.errors import CorruptError
 
@@ -21,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     """Write `state`, tensors and plain values only, as the checkpoint of `step`; keep the last two."""
+    if not ranks.first():
+        return
     payload = BytesIO()
     torch.save(state, payload)
     with atomic_write(folder / f"step-{step:08}.ckpt") as stream:
@@ -36,6 +42,10 @@ def load_latest(folder: Path) -> tuple[int, dict[str, Any]] | None:
     Damaged ones are removed, with a warning, and passed over for the one before them. Raises `CorruptError` where
     none of those that are there is whole, or one is whole but holds what could run code.
     """
+    return ranks.from_first(lambda: _load_latest(folder))
+
+
+def _load_latest(folder: Path) -> tuple[int, dict[str, Any]] | None:
     damaged: list[Path] = []
     for path in _newest_first(folder):
         content = path.read_bytes()

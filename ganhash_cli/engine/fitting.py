@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganhash_cli.engine import bits, devices, epochs, losses, metrics, sampling, training_state
+from ganhash_cli.engine import bits, devices, epochs, losses, metrics, ranks, sampling, training_state
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import augment
 from ganhash_cli.engine.losses.entropy import ENTROPIES, weight_at
@@ -41,6 +41,9 @@ def fit(
     `run` names everything that decides the outcome; only a checkpoint of the same run is continued. Returns the
     validation mAP@all of the best epoch, None where nothing was held out.
     """
+    ranks.require_shares(len(sampling.draw(data.labels, settings.batch, settings.seed, 0)), "images")
+    if data.fakes or settings.entropy_on in CONTROLS:
+        ranks.require_shares(settings.fakes_in_a_step, "fakes")
     per_epoch = math.ceil(len(data.training) / settings.batch)
     steps = settings.epochs * per_epoch
     state = training_state.start(network, data.labels.shape[1], settings, steps, device)
@@ -53,14 +56,16 @@ def fit(
             state.losses.append(dict(figures))
             if state.step % per_epoch == 0:
                 _judge(state, data, state.step // per_epoch, device)
-                epochs.write(state.history, folder)
+                if ranks.first():
+                    epochs.write(state.history, folder)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 training_state.save(state, folder, run)
                 saved = time.monotonic()
             if state.history and (score := state.history[-1]["validation_map"]) is not None:
                 figures["mAP"] = score
             figures["images/s"] = rate.after(settings.batch)
-            yield Progress(f"training {settings.backbone.name}", state.step, steps, figures, "steps")
+            name = f"training {settings.backbone.name}"
+            yield from ranks.together(Progress(name, state.step, steps, figures, "steps"))
     except (Interrupted, UsageError):
         training_state.save(state, folder, run)
         raise
@@ -98,16 +103,19 @@ def _step(
     _require_finite(figures, state.step)
     state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(torch.stack([weight * value for _, weight, value in terms]).sum())
+    ranks.average_gradients(state.optimiser)
+    ranks.average_statistics(state.network)
     state.optimiser.step()
     state.schedule.step()
     return figures
 
 
 def _logits(state: TrainingState, images: Pixels, settings: TrainSettings, device: torch.device) -> Tensor:
-    """Return the float32 logits of (N, S, S, 3) bytes, each varied in its own way."""
-    with devices.autocast(device, settings.precision):
-        logits: Tensor = state.network(augment(to_tensor(images, device), settings.augment))
-    return logits.float()
+    """Return the float32 logits of (N, S, S, 3) bytes, each varied in its own way; each process computes its part."""
+    own = images[ranks.part(len(images))]
+    with ranks.apart(), devices.autocast(device, settings.precision):
+        logits: Tensor = state.network(augment(to_tensor(own, device), settings.augment))
+    return ranks.gather(logits.float(), len(images))
 
 
 def _note_centres(state: TrainingState, logits: Tensor, labels: Tensor) -> None:
@@ -195,7 +203,13 @@ def validation_map(network: HashNet, data: TrainingData, device: torch.device) -
     if not len(data.validation):
         return math.nan
     every = max(1, len(data.training) // VALIDATION_DATABASE)
-    queries = bits.pack(logits_of(network, data.validation, device))
-    database = bits.pack(logits_of(network, np.ascontiguousarray(data.training[::every]), device))
+    queries = bits.pack(_shared_logits(network, data.validation, device))
+    database = bits.pack(_shared_logits(network, data.training[::every], device))
     relevant = metrics.relevance(data.validation_labels, data.labels[::every])
     return metrics.mean_average_precision(queries, database, relevant)
+
+
+def _shared_logits(network: HashNet, pixels: Pixels, device: torch.device) -> NDArray[np.float32]:
+    """Return the (N, bits) logits of (N, S, S, 3) bytes in evaluation mode; each process computes its part."""
+    own = logits_of(network, pixels[ranks.part(len(pixels))], device)
+    return ranks.gather(torch.from_numpy(own), len(pixels)).numpy()

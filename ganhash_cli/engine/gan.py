@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganhash_cli.engine import checkpoint, devices, diffaugment
+from ganhash_cli.engine import checkpoint, devices, diffaugment, ranks
 from ganhash_cli.engine.adversarial import CLASS_WEIGHTS, OBJECTIVES, Objective, gradient_penalty, verdict
 from ganhash_cli.engine.generator import GenerateSettings, contract
 from ganhash_cli.engine.progress import Progress, Rate, Work
@@ -41,8 +41,8 @@ class Data:
     labels: Tensor | None
 
     def batch(self, count: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
-        """Draw `count` images with replacement, as numbers in [-1, 1], with their classes."""
-        chosen = torch.randint(0, len(self.images), (count,))
+        """Draw `count` images with replacement, this process's part, as numbers in [-1, 1], with their classes."""
+        chosen = torch.randint(0, len(self.images), (count,))[ranks.part(count)]
         images = self.images[chosen].to(device, torch.float32) / 127.5 - 1
         labels = None if self.labels is None else self.labels[chosen].to(device)
         return images.contiguous(memory_format=torch.channels_last), labels
@@ -61,6 +61,7 @@ def train(
     State is saved in `checkpoints` every half minute and at the end, and taken up from there; `samples` are drawn on
     the way.
     """
+    ranks.require_shares(settings.batch, "images", even=True)
     state = _start(network, settings, device)
     _resume(state, checkpoints)
     if samples:
@@ -79,13 +80,16 @@ def train(
                 samples.note(state.step, state.average)
             now = time.monotonic()
             state.seconds, last = state.seconds + now - last, now
+            if settings.minutes:
+                state.seconds = ranks.from_first(lambda: state.seconds)  # all must end after the same step
             if now - saved > CHECKPOINT_SECONDS:
                 _save(state, checkpoints)
                 saved = now
             done = state.step if settings.steps else min(state.seconds, total)
             unit = "steps" if settings.steps else "s"
             figures["images/s"] = rate.after(settings.batch)
-            yield Progress(f"training {settings.generator.name}", done, total, figures, unit)
+            name = f"training {settings.generator.name}"
+            yield from ranks.together(Progress(name, done, total, figures, unit))
     except Interrupted:
         _save(state, checkpoints)
         raise
@@ -159,6 +163,7 @@ def _step(state: _State, data: Data, settings: GenerateSettings, device: torch.d
             f"training of {settings.generator.name} diverged at step {state.step}",
             hint="start again with --overwrite and a smaller --learning-rate",
         )
+    ranks.average_statistics(state.network, *([state.critic] if state.critic else []))
     _follow(state, settings.ema_decay)
     return figures
 
@@ -172,9 +177,10 @@ def _move_critic(
     device: torch.device,
 ) -> float:
     real, labels = _real(state, data, settings, device)
-    with devices.autocast(device, settings.precision):
+    noise = _noise(state, settings, device)
+    with ranks.apart(), devices.autocast(device, settings.precision):
         with torch.no_grad():
-            fake = state.network(_noise(state, len(real), device), labels)
+            fake = state.network(noise, labels)
         policy = settings.augment or ""
         seen, fake = diffaugment.augment(real, policy), diffaugment.augment(fake.float(), policy)
         scores, classes = verdict(critic, seen, labels)
@@ -198,9 +204,10 @@ def _move_generator(
     device: torch.device,
 ) -> float:
     _, labels = _real(state, data, settings, device)
+    noise = _noise(state, settings, device)
     critic.requires_grad_(False)
-    with devices.autocast(device, settings.precision):
-        fake = state.network(_noise(state, settings.batch, device), labels)
+    with ranks.apart(), devices.autocast(device, settings.precision):
+        fake = state.network(noise, labels)
         scores, classes = verdict(critic, diffaugment.augment(fake.float(), settings.augment or ""), labels)
         loss = objective.generator_loss(scores)
         if classes is not None and labels is not None:
@@ -212,7 +219,7 @@ def _move_generator(
 
 def _self_trained(state: _State, data: Data, settings: GenerateSettings, device: torch.device) -> float:
     real, labels = _real(state, data, settings, device)
-    with devices.autocast(device, settings.precision):
+    with ranks.apart(), devices.autocast(device, settings.precision):
         loss = cast(SelfTrained, state.network).training_loss(real, labels)
     return _descend(loss.float(), state.optimisers["network"])
 
@@ -220,21 +227,23 @@ def _self_trained(state: _State, data: Data, settings: GenerateSettings, device:
 def _descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> float:
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
+    ranks.average_gradients(optimiser)
     optimiser.step()
-    return float(loss.detach())
+    return ranks.mean(float(loss.detach()))
 
 
 def _real(state: _State, data: Data, settings: GenerateSettings, device: torch.device) -> tuple[Tensor, Tensor | None]:
     """Draw a batch, with flips where they were asked for; classes only for a generator that takes them."""
     images, labels = data.batch(settings.batch, device)
     if settings.flips:
-        flipped = (torch.rand(len(images), 1, 1, 1) < 0.5).to(device)
+        flipped = (torch.rand(settings.batch, 1, 1, 1)[ranks.part(settings.batch)] < 0.5).to(device)
         images = torch.where(flipped, images.flip(-1), images)
     return images, labels if contract(state.network).num_classes is not None else None
 
 
-def _noise(state: _State, count: int, device: torch.device) -> Tensor:
-    return torch.randn(count, contract(state.network).latent_dim).to(device)
+def _noise(state: _State, settings: GenerateSettings, device: torch.device) -> Tensor:
+    noise = torch.randn(settings.batch, contract(state.network).latent_dim)
+    return noise[ranks.part(settings.batch)].to(device)
 
 
 def _follow(state: _State, decay: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from ganhash_cli.engine import boundary, fakes, files, gan, generator, grid, images, judge
+from ganhash_cli.engine import boundary, fakes, files, gan, generator, grid, images, judge, ranks
 from ganhash_cli.engine.boundary import Mixtures
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.generator import GenerateSettings
@@ -62,16 +63,26 @@ def make(
         raise images.nothing_usable(collection, collection.skipped)
     settings = _resolved(settings, collection)
     plan = {"settings": asdict(settings), "training_digest": images.content_digest(collection)}
-    with files.lock(folder):
-        if not overwrite and (done := _finished(folder, plan)):
+    if ranks.from_first(lambda: plan) != plan:
+        raise ranks.unlike()
+    with files.lock(folder) if ranks.first() else nullcontext():
+        done = _finished(folder, plan) if ranks.first() and not overwrite else None
+        if ranks.from_first(lambda: done is not None):
+            ranks.leave()
+        if done:
             return Made(done, new=False)
         features = judge.features(settings.features, settings.size or 0, settings.seed, device)
-        _prepare(folder, plan, overwrite=overwrite)
-        loaded = yield from images.load(collection, settings.size or 0, strict=strict, scratch=folder / fakes.WORK)
+        if ranks.first():
+            _prepare(folder, plan, overwrite=overwrite)
+        scratch = folder / fakes.WORK if ranks.first() else None
+        loaded = yield from images.load(collection, settings.size or 0, strict=strict, scratch=scratch)
         real, unlabelled = _training(collection, loaded)
         names = () if real.labels is None else collection.class_names
         samples = Samples(folder / SAMPLES, _spread(real.labels, ROWS * ROWS), settings.seed)
-        network = yield from _trained(real, len(names), settings, folder / fakes.WORK / CHECKPOINTS, device, samples)
+        network = yield from _trained(
+            real, len(names), settings, folder / fakes.WORK / CHECKPOINTS, device, samples if ranks.first() else None
+        )
+        ranks.leave()  # to draw takes seconds beside training, and one writes
         record = {"source": source, **plan, "training_images": len(real.pixels), "class_names": names}
         made = yield from _written(network, real, settings, features, folder, record, samples)
         return Made(made, (*loaded.skipped, *unlabelled))
@@ -169,7 +180,7 @@ def _trained(
     settings: GenerateSettings,
     checkpoints: Path,
     device: torch.device,
-    samples: Samples,
+    samples: Samples | None,
 ) -> Work[nn.Module]:
     torch.manual_seed(derive(settings.seed, "weights"))
     _, height, width, channels = real.pixels.shape

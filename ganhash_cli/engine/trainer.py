@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from ganhash_cli.engine import (
     fitting,
     images,
     losses,
+    ranks,
     sampling,
     unlabelled,
 )
@@ -77,11 +79,13 @@ def train(
     device: torch.device,
     overwrite: bool = False,
     strict: bool = False,
+    synchronise: bool = False,
 ) -> Work[tuple[Bundle, tuple[images.Skipped, ...]]]:
     """Train a hashing network and write it to `folder`; return its bundle and the images left out.
 
     Raises `InputError` where the images cannot teach anything, `MismatchError` where the fakes were made from
-    other images, `UsageError` where `folder` holds another run and `overwrite` is not set.
+    other images, `UsageError` where `folder` holds another run and `overwrite` is not set. Of several processes all but
+    the first end, with exit code 0, when nothing is left to share; with `synchronise` their batch norms see all images.
     """
     if settings.supervised:
         sampling.require_two_classes(collection, collection.entries)
@@ -101,21 +105,29 @@ def train(
     settings = replace(settings, precision=devices.settle(settings.precision, device, backbone))
     digest = _run_digest(settings, training_digest, fakes)
     run = _Run(folder, collection, source, settings, fakes, training_digest, digest, side)
-    with files.lock(folder):
-        if overwrite:
+    if ranks.from_first(lambda: digest) != digest:
+        raise ranks.unlike()
+    if settings.loss == UNLABELLED:
+        ranks.leave()
+    with files.lock(folder) if ranks.first() else nullcontext():
+        if overwrite and ranks.first():
             _clear(folder)
-        if (folder / bundle.DESCRIPTION).exists():
+        if ranks.from_first((folder / bundle.DESCRIPTION).exists):
+            ranks.leave()
             return _finished(run), ()
         pixels = yield from images.load(collection, side, strict=strict)
         if settings.supervised:
             sampling.require_two_classes(collection, pixels.entries)
             sampling.tell_of_single_images(collection, pixels.entries)
         network = HashNet(backbone, settings.bits)
+        if synchronise and ranks.count() > 1:
+            ranks.synchronise(network, device)
         data = yield from _data(run, pixels)
         if settings.loss == UNLABELLED:
             score = yield from unlabelled.fit(network, data.training, settings.seed, device)
         else:
             score = yield from fitting.fit(network, data, settings, device, folder, digest)
+        ranks.leave()
         result = yield from _write(run, network, pixels, data, score)
         return result, pixels.skipped
 

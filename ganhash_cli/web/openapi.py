@@ -49,7 +49,7 @@ def describe() -> dict[str, Any]:
                     ],
                     "responses": {
                         "200": {"description": "The image.", "content": {"image/jpeg": {}}},
-                        **_errors(404, 409, 410, 422, 429, 503),
+                        **_errors(400, 404, 409, 410, 422, 429, 503),
                     },
                 }
             },

@@ -32,6 +32,9 @@ class Uploads:
         # A form is what a page of somebody else can send without asking first.
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() in _FORMS:
             raise Refused(415, "the image itself must be sent, not a form", "curl --data-binary @img.jpg does so")
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > _MOST_DRAINED:
+            raise _too_large()
         parts: list[bytes] = []
         try:
             async with asyncio.timeout(self._seconds):
@@ -60,4 +63,8 @@ class Uploads:
             if self.held > MOST_HELD:
                 raise Refused(429, "the server is busy with other images", "ask again", {"Retry-After": "1"})
         if size > MOST_BYTES:
-            raise Refused(413, f"the image has more than {MOST_BYTES // 1_000_000} MB", "send a smaller one")
+            raise _too_large()
+
+
+def _too_large() -> Refused:
+    return Refused(413, f"the image has more than {MOST_BYTES // 1_000_000} MB", "send a smaller one")

@@ -111,7 +111,7 @@ def test_a_processor_without_bfloat16_is_said_to_have_none(model: Path, monkeypa
         def compile_model(self, network: object, device: str, _: object) -> object:
             return super().compile_model(network, device, {"INFERENCE_PRECISION_HINT": "f32"})
 
-    monkeypatch.setattr(openvino, "Core", WithoutBfloat16)
+    monkeypatch.setattr(runtime, "_openvino_core", WithoutBfloat16)
     with pytest.raises(UsageError, match="cannot compute in bfloat16"):
         runtime.open_runtime(Bundle.open(model), "openvino", "bfloat16")
 

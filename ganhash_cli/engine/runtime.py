@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -142,19 +143,28 @@ def onnx(model: bytes, numeric: Numeric = "float32", callers: int = 1) -> Comput
     return lambda images: session.run(None, {"images": images})[0]
 
 
+@cache
+def _openvino_core() -> Any:
+    """Return what holds OpenVINO's plugin, the same to the end: unloaded, that frees the stack that signals run on."""
+    from openvino import Core
+
+    return Core()
+
+
 def openvino(model: bytes, numeric: Numeric = "float32", callers: int = 1) -> Compute:
     """Return what OpenVINO computes of a model on the processor; `UsageError` where that has no such arithmetic."""
     try:
-        from openvino import Core, Tensor
+        from openvino import Tensor
     except ImportError:
         raise PluginError(
             "the runtime openvino is not installed", hint="pip install 'ganhash[openvino]', or use --runtime auto"
         ) from None
+    core = _openvino_core()
     hint = {"float32": "f32", "bfloat16": "bf16"}[numeric]
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
     if callers > 1:
         settings |= {"NUM_STREAMS": callers, "INFERENCE_NUM_THREADS": callers}
-    compiled = Core().compile_model(Core().read_model(model), "CPU", settings)
+    compiled = core.compile_model(core.read_model(model), "CPU", settings)
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
         raise UsageError(f"this processor cannot compute in {numeric}", hint="use --precision float32")
     # Its binding looks up numpy when it is first asked for an array; two threads that do so at once can wait for each

@@ -54,8 +54,8 @@ def require_no_stump(scene: Scene, here: Path) -> None:
 
 @pytest.mark.parametrize("verb", ["encode"])
 def test_a_refusal_is_exit_7_and_costs_nothing(verb: str, tmp_path: Path) -> None:
-    """D2: every twentieth step, by a full disk."""
-    assert refuse_each(verb, tmp_path, (errno.ENOSPC,), every=20) > 2
+    """D2: every tenth step, by a full disk."""
+    assert refuse_each(verb, tmp_path, (errno.ENOSPC,), every=10) > 2
 
 
 @pytest.mark.slow

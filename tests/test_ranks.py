@@ -297,7 +297,7 @@ def test_torchrun_ends_all_when_one_is_killed(victim: str, tmp_path: Path) -> No
     _, err = process.communicate(timeout=60)
     assert time.monotonic() - began < 60
     assert process.returncode != 0
-    assert err.count("lost another one") == 1
+    assert err.count("lost another one") == 1, err
     assert checkpoints(tmp_path)
 
 

@@ -33,8 +33,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int
     return int(ended.value.code or 0), printed.out, printed.err
 
 
-def _fail_at_step_1(state: Any, *_: object) -> dict[str, float]:
-    if state.step == 1:
+def _fail_at_step_2(state: Any, *_: object) -> dict[str, float]:
+    if state.step == 2:
         raise RuntimeError
     return {}
 
@@ -109,10 +109,10 @@ def test_a_damaged_checkpoint_is_told_of_and_the_run_goes_on(
     coloured: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(gan, "_step", _fail_at_step_1)
+        patch.setattr(gan, "_step", _fail_at_step_2)
         patch.setattr(gan, "CHECKPOINT_SECONDS", 0.0)
         run(capsys, coloured, *QUICK, "--steps", "3")
-    (checkpoint,) = Path("fakes/.work/checkpoints").iterdir()
+    _, checkpoint = sorted(Path("fakes/.work/checkpoints").iterdir())
     checkpoint.write_bytes(b"damaged")
     code, out, err = run(capsys, coloured, *QUICK, "--steps", "3")
     assert (code, "36 fakes" in out) == (0, True)

@@ -119,7 +119,7 @@ def fails(check: str) -> Callable[[type], type]:
 
 @fails("can_be_opened")
 class LacksACount(Memory):
-    count = None  # type: ignore[assignment]
+    count = None  # type: ignore[assignment]  # the fault itself
 
     def __getattribute__(self, name: str) -> Any:
         if name == "count":
@@ -135,7 +135,7 @@ class TakesAnyOption(Memory):
 
 @fails("option_defaults_have_their_types")
 class LimitIsText(Memory):
-    def __init__(self, url: str, name: str, *, limit: int = "8") -> None:  # type: ignore[assignment]
+    def __init__(self, url: str, name: str, *, limit: int = "8") -> None:  # type: ignore[assignment]  # the fault
         super().__init__(url, name)
 
 

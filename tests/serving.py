@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,3 +95,12 @@ def serving(*arguments: str, environ: dict[str, str] | None = None) -> Iterator[
             process.wait()
             raise
         process.stdout.close()
+
+
+@contextmanager
+def serving_in(folder: Path) -> Iterator[Served]:
+    """Work in `folder`, which is filled with a model, images and their codes, and serve them."""
+    with chdir(folder):
+        work_in(folder)
+        with serving() as running:
+            yield running

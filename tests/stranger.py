@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from linear_hash import write_bundle
+from memory_index import KEPT
+
 
 def beside(place: Path) -> str:
     """Return the PYTHONPATH of a process that finds the packages in `place` before all others."""
@@ -33,3 +36,12 @@ def install(
     )
     monkeypatch.syspath_prepend(place)
     monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+def with_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of its own, with a model and an index that is an empty dictionary."""
+    install(tmp_path / "site", monkeypatch, "stranger", "from memory_index import Memory as Plugin", "index", "memory")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    KEPT.clear()
+    write_bundle(Path("model"))

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_large_pictures_share_the_room_of_all_processes(tmp_path: Path, monkeypa
     asked = []
 
     class Watched(Budget):
-        def taking(self, amount: int):  # type: ignore[no-untyped-def]
+        def taking(self, amount: int) -> AbstractContextManager[None]:
             asked.append(amount)
             return super().taking(amount)
 

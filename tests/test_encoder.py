@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -276,10 +277,10 @@ def test_a_full_disk_keeps_the_old_file_and_the_segments(
     paint(folder / "new.png", (9, 9, 9), seed=5)
     written = codes.write
 
-    def full(path: Path, *rest: object) -> None:
+    def full(path: Path, *rest: Any) -> None:
         if path == out:
             raise StorageError(f"cannot write {path}")
-        written(path, *rest)  # type: ignore[arg-type]
+        written(path, *rest)
 
     monkeypatch.setattr(codes, "write", full)
     with pytest.raises(StorageError):

@@ -10,7 +10,7 @@ from ganhash_cli.engine import remote_copy
 from linear_hash import write_bundle
 from memory_index import KEPT, Memory
 from pictures import COLOURS, paint, paint_classes
-from stranger import install
+from stranger import with_memory
 from test_encode_command import Printed, run
 
 URL = "memory://here"
@@ -20,11 +20,7 @@ EVALUATE = ("evaluate", "--queries", "queries")
 @pytest.fixture(autouse=True)
 def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
     """A folder with a model, 13 images of four classes, 6 queries, and all codes pushed to a dictionary."""
-    install(tmp_path / "site", monkeypatch, "stranger", "from memory_index import Memory as Plugin", "index", "memory")
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    KEPT.clear()
-    write_bundle(Path("model"))
+    with_memory(tmp_path, monkeypatch)
     paint_classes(Path("folder"), each=4)
     paint(Path("folder/odd/odd.png"), (60, 60, 160), seed=500)
     for number, (name, colour) in enumerate(COLOURS.items()):

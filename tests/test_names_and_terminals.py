@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,9 +40,9 @@ def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work_in(tmp_path)
 
 
-def ganhash(*arguments: str, **options: object) -> "subprocess.CompletedProcess[bytes]":
+def ganhash(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
     command = [sys.executable, "-m", "ganhash_cli", *arguments]
-    return subprocess.run(command, capture_output=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run(command, capture_output=True, check=False, **options)
 
 
 def test_names_of_any_bytes_come_back_as_they_were() -> None:

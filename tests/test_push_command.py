@@ -24,7 +24,7 @@ from ganhash_cli.errors import InputError, Interrupted
 from linear_hash import write_bundle
 from memory_index import KEPT, Memory
 from pictures import paint, paint_classes
-from stranger import install
+from stranger import with_memory
 from test_encode_command import Printed, run
 
 URL = "memory://here"
@@ -33,11 +33,7 @@ URL = "memory://here"
 @pytest.fixture(autouse=True)
 def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
     """A folder with a model, 36 images, their codes, a query and an index that is a dictionary."""
-    install(tmp_path / "site", monkeypatch, "stranger", "from memory_index import Memory as Plugin", "index", "memory")
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    KEPT.clear()
-    write_bundle(Path("model"))
+    with_memory(tmp_path, monkeypatch)
     paint_classes(Path("folder"))
     for number in range(6):  # so that several images share a code
         paint(Path(f"folder/red/again-{number}.png"), (200, 40, 40), seed=1)

@@ -31,7 +31,7 @@ from ganhash_cli.web.turns import MOST_WAITING, Turns
 from ganhash_cli.web.uploads import MOST_BYTES, Uploads
 from linear_hash import BITS, write_bundle
 from pictures import paint
-from serving import FIRST, Answer, Served, encode_again, serving, work_in
+from serving import FIRST, Answer, Served, encode_again, serving, serving_in, work_in
 from test_encode_command import Printed, run
 
 TOKEN = "correct-horse-battery"
@@ -53,11 +53,9 @@ def served(workspace: Path) -> Iterator[Served]:
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+def own(tmp_path: Path) -> Iterator[Served]:
     """A server and a folder of this test's own, to change."""
-    monkeypatch.chdir(tmp_path)
-    work_in(tmp_path)
-    with serving() as running:
+    with serving_in(tmp_path) as running:
         yield running
 
 

@@ -94,7 +94,7 @@ def _open(path: str) -> bool:
     would stand among the results.
     """
     if sys.platform == "win32":
-        os.startfile(path)  # noqa: S606
+        os.startfile(path)  # noqa: S606  # no shell, and a path of ours
         return True
     opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if opener is None:

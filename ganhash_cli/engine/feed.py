@@ -1,7 +1,7 @@
 """codes.h5 → NDJSON that OpenSearch, Elasticsearch and Vespa take in bulk, and what each must be told before.
 
-After OpenSearch 2.16's `knn_vector` of data_type binary, Elasticsearch 8.15's `dense_vector` of element_type bit and
-Vespa's tensor<int8> with the distance metric hamming; none of it was run against such a program.
+Meant for OpenSearch's `knn_vector` of data_type binary (2.16), Elasticsearch's `dense_vector` of element_type bit
+(8.15) and Vespa's tensor<int8> with the distance metric hamming; none of it was run against such a program.
 """
 
 from __future__ import annotations

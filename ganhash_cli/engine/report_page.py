@@ -93,14 +93,16 @@ def _title(report: Report) -> str:
 def _facts(report: Report) -> str:
     bundle = report.bundle
     figures, check = bundle.metrics, bundle.metrics.get("onnx_check") or {}
-    score = figures.get("validation_map_at_all")
+    score, held_out = figures.get("validation_map_at_all"), figures.get("validation_images")
     rows = {
         "codes": f"{bundle.bits} bits",
         "backbone": f"{bundle.backbone.get('name')}, on squares of {bundle.side} pixels",
         "trained on": bundle.source,
         "training images": _count(figures.get("training_images")),
         "classes": _listed(bundle.class_names),
-        "mAP@all on held-out images": None if score is None else f"{score:.3f} of {figures.get('validation_images')}",
+        "mAP@all on held-out images": None
+        if score is None
+        else f"{score:.3f}" + (f" of {held_out:,}" if held_out else ""),
         "bits in which ONNX Runtime and torch differ": _differing(check),
         "fingerprint": bundle.fingerprint[:16],
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -40,7 +41,7 @@ class View:
     label: str | None = None
 
 
-class Search:
+class Search(ABC):
     """Answers from one model; what searches its codes says how in `about`, `_header`, `_file` and `_near`."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -59,9 +60,9 @@ class Search:
         side = self._bundle.side
         self._runtime().logits(np.zeros((1, side, side, 3), np.uint8))
 
+    @abstractmethod
     def about(self) -> dict[str, Any]:
         """Return what is searched and what may be sent."""
-        raise NotImplementedError
 
     def query(self, content: bytes, view: View) -> dict[str, Any]:
         """Return the neighbours of an image by what its file holds; raises `Undecodable` where that is no image."""
@@ -89,15 +90,15 @@ class Search:
         Image.fromarray(square).save(jpeg, "JPEG", quality=QUALITY)
         return jpeg.getvalue()
 
-    def _header(self) -> Header:
-        raise NotImplementedError
+    @abstractmethod
+    def _header(self) -> Header: ...
 
+    @abstractmethod
     def _file(self, number: int, codes: str | None) -> tuple[bytes, bytes]:
         """Return the root and the path below it of an image."""
-        raise NotImplementedError
 
-    def _near(self, code: bits.Codes, view: View) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _near(self, code: bits.Codes, view: View) -> dict[str, Any]: ...
 
 
 class SearchFile(Search):

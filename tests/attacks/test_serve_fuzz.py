@@ -11,16 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving import FIRST, Served, serving, work_in
+from serving import FIRST, Served, serving_in
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
 @pytest.fixture
-def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.chdir(tmp_path)
-    work_in(tmp_path)
-    with serving() as running:
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving_in(tmp_path) as running:
         yield running
 
 

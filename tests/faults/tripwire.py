@@ -152,6 +152,7 @@ def watch(folder: Path, meet: Meet) -> None:
         before("mid write", descriptor)
         return done + real_pwrite(descriptor, data[done:], offset + done)
 
+    # Stand-ins with the parameters that are used, not all that the real ones have.
     io.open = builtins.open = opened  # type: ignore[assignment]
     os.fsync, os.replace, os.rename, os.mkdir, os.pwrite = fsync, replace, replace, mkdir, pwrite  # type: ignore
 

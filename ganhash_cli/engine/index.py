@@ -42,7 +42,7 @@ class ExactIndex:
 
     def _few_distinct(self, queries: int) -> bool:
         pays = queries >= _DISTINCT_PAYS and scan.faiss_pays(self._codes, queries) and len(self) <= distinct.MOST
-        return pays and distinct.count(self._codes) <= _DISTINCT_SHARE * len(self)
+        return pays and distinct.at_most(self._codes, _DISTINCT_SHARE)
 
     @cached_property
     def _distinct(self) -> Distinct:

@@ -97,29 +97,32 @@ class IvfIndex:
         """Return how many codes at exactly the given distance, (Q,), of each query, (Q,), are in the lists probed."""
         counts = []
         for query, distance in zip(padded(queries, self.bits), distances.tolist(), strict=True):
-            found, places = self._probe(query, 1) if len(self) else nothing(1, 0)
-            counts.append(int(self._sizes(places[found == distance]).sum()))
+            found, spans = self._probe(query, 1) if len(self) else nothing(0, 2)
+            counts.append(int(self._sizes(_places(spans, np.flatnonzero(found == distance))).sum()))
         return np.array(counts, np.int64)
 
     def _search(self, query: Codes, k: int) -> tuple[Distances, Ids]:
-        distances, places = self._probe(query, k)
+        distances, spans = self._probe(query, k)
         # Each code stands in a row at least, so that none beyond the k-th level is needed.
-        near = np.flatnonzero(distances <= np.partition(distances, min(k, len(distances)) - 1)[:k].max())
+        near = np.flatnonzero(distances <= scan.level(distances, k))
         near = near[np.argsort(distances[near], kind="stable")]
-        starts = self.lists.row_offsets[places[near]].astype(np.int64)
-        sizes = self._sizes(places[near])
-        return nearest_rows(distances[near].astype(np.int32), starts, starts + sizes, self.lists.rows, k)
+        places = _places(spans, near)
+        starts = self.lists.row_offsets[places].astype(np.int64)
+        return nearest_rows(distances[near].astype(np.int32), starts, starts + self._sizes(places), self.lists.rows, k)
 
     def _probe(self, query: Codes, k: int) -> tuple[NDArray[np.uint16], Ids]:
-        """Return the distances and places of all codes in the nearest lists, of so many that they hold k rows."""
+        """Return the distances of all codes in the nearest lists, of so many that they hold k rows, and their spans.
+
+        Spans are the places, (lists, 2), where each list begins and ends.
+        """
         order = np.argsort(scan.distances(self.lists.centres, query), kind="stable")
         enough = int(np.searchsorted(np.cumsum(self._held[order]), k)) + 1
         probed = np.sort(order[: max(self.lists.probes, enough)])
         for number in probed[self._unchecked[probed]].tolist():
             self._require_sound(number)
-        spans = [self.lists.offsets[number : number + 2].tolist() for number in probed]
-        codes = np.concatenate([self.lists.codes[start:end] for start, end in spans])
-        return scan.distances(codes, query), np.concatenate([np.arange(start, end) for start, end in spans])
+        spans = np.stack([self.lists.offsets[probed], self.lists.offsets[probed + 1]], axis=1).astype(np.int64)
+        codes = np.concatenate([self.lists.codes[start:end] for start, end in spans.tolist()])
+        return scan.distances(codes, query), spans
 
     def _sizes(self, places: Ids) -> Ids:
         offsets = self.lists.row_offsets
@@ -129,6 +132,18 @@ class IvfIndex:
         if self.lists.digest(number) != self.lists.digests[number].tobytes():
             raise CorruptError(f"the index is damaged: the checksum of its list {number} is wrong", _AGAIN)
         self._unchecked[number] = False
+
+
+def _places(spans: Ids, numbers: Ids) -> Ids:
+    """Return the places, (n,), of codes that are counted through, `numbers`, (n,), in spans, (lists, 2).
+
+    >>> _places(np.array([[10, 12], [20, 25]]), np.array([0, 1, 2, 6])).tolist()
+    [10, 11, 20, 24]
+    """
+    ends = np.cumsum(spans[:, 1] - spans[:, 0])
+    among = np.searchsorted(ends, numbers, side="right")
+    places: Ids = numbers + (spans[:, 1] - ends)[among]
+    return places
 
 
 def build(codes: Codes, bits: int) -> Work[IvfIndex]:

@@ -28,6 +28,7 @@ _FIRST, _GROWTH = 4_096, 8  # rows that give a first limit; what follows at most
 _BLOCK = 1 << 20  # rows; faiss remembers all that are near enough, in the worst case all of these
 _FAISS_PAYS = 4 << 30  # bytes compared, about half a second in numpy
 _FAISS_LOADED_PAYS = 1 << 20
+_GROUP = 64  # distances, of which the smallest bounds their level
 _NARROW, _HEAP_MOST = 8, 1024  # bytes a code, neighbours
 _SPLIT = 32 << 20  # bytes of codes; below, starting threads takes as long as they save
 _FAISS_COUNTS = (8, 16)  # bytes a code; counting at other widths is slower than numpy
@@ -86,10 +87,25 @@ def _nearest_in_pieces(codes: Codes, query: Codes, k: int) -> Near:
 def first(distances: NDArray[np.int32], rows: NDArray[np.int64], k: int) -> Near:
     """Return the first k by distance; those at equal distances stay in their order."""
     if len(distances) > k:
-        near = distances <= np.partition(distances, k - 1)[k - 1]  # so that few are sorted
+        near = distances <= level(distances, k)  # so that few are sorted
         distances, rows = distances[near], rows[near]
     order = np.argsort(distances, kind="stable")[:k]
     return distances[order], rows[order]
+
+
+def level(distances: NDArray[np.integer], k: int) -> int:
+    """Return the k-th smallest of distances, or the largest where there are fewer.
+
+    >>> level(np.array([5, 3, 9, 3]), 3)
+    5
+    """
+    width = len(distances) // _GROUP
+    if width >= k:
+        # Each of k groups holds one that is as small as the k-th of their minima: only such are looked at.
+        minima = distances[: width * _GROUP].reshape(_GROUP, width).min(axis=0)
+        distances = distances[distances <= np.partition(minima, k - 1)[k - 1]]
+    k = min(k, len(distances))
+    return int(np.partition(distances, k - 1)[k - 1])
 
 
 def within(codes: Codes, query: Codes, most: int, *, faiss: bool) -> Near:

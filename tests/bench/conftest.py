@@ -12,7 +12,7 @@ from PIL import Image
 
 from bench.measure import Report
 
-IMAGES = "GANHASH_BENCH_IMAGES"  # a folder of JPEGs, small ones or photographs; what is not there is made
+IMAGES = "GANHASH_BENCH_IMAGES"  # a folder of JPEGs, small ones, photographs or both; what is not there is made
 BUILT_IN = ("efficientnet_lite0", "smallconv")  # the others are timm's, which would fetch weights
 SMALL = 64  # pixels of the short side, up to which images are no photographs
 
@@ -87,12 +87,14 @@ def write_model(parent: Path, backbone: str, side: int) -> Path:
 
 
 def _given(fits: Callable[[int], bool]) -> list[Path]:
-    """Return the JPEGs of the folder that was named, in order, if the first of them fits by its short side."""
+    """Return the JPEGs of the folder that was named that fit by their short side, in order."""
     found = sorted(Path(os.environ[IMAGES]).resolve().rglob("*.[jJ][pP]*[gG]")) if os.environ.get(IMAGES) else []
-    if not found:
-        return []
-    with Image.open(found[0]) as first:
-        return found if fits(min(first.size)) else []
+    return [path for path in found if fits(_short_side(path))]
+
+
+def _short_side(path: Path) -> int:
+    with Image.open(path) as image:
+        return min(image.size)
 
 
 def _link(files: list[Path], folder: Path, count: int) -> Path:

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test test-slow fuzz faults bench bench-scale docs format clean audit
+.PHONY: help venv system demo test test-slow fuzz faults bench bench-scale docs site gallery format clean audit
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -43,6 +43,12 @@ bench-scale: $(VENV)/dev ## time search among ten thousand to MOST=1e8 codes; bu
 docs: $(VENV)/dev ## write docs/cli.md anew from the commands, and the figures of the pages from docs/results/
 	$(BIN)/python -m typer ganhash_cli.app utils docs --name ganhash --output docs/cli.md
 	$(BIN)/python docs/results/build.py
+
+site: $(VENV)/dev ## build the documentation as a site, strictly; build/site/index.html
+	$(BIN)/python -m zensical build --strict
+
+gallery: $(VENV)/dev ## run the commands of docs/gallery.md and keep the pictures of what they made; needs Chromium
+	PYTHONPATH=tests $(BIN)/python docs/images/build.py
 
 format: $(VENV)/dev ## format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .

@@ -45,6 +45,7 @@ def faiss(monkeypatch: pytest.MonkeyPatch) -> None:
         "_FAISS_LOADED_PAYS": 0,
         "_FIRST": 32,
         "_BLOCK": 64,
+        "_TILE": 48,
         "_HEAP_MOST": 20,
     }.items():
         monkeypatch.setattr(scan, name, value)

@@ -17,13 +17,14 @@ from reliability_card import record
 LIMITS = range(400, 2100, 200)  # megabytes
 BYTES_A_FILE = 300
 PLANNING = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 from ganhash_cli.engine import images
 from ganhash_cli.engine.codes_format import Header
 from ganhash_cli.engine.draft import Draft
 def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Of this program alone; getrusage knows that of what it was started from too.
+    return 1024 * int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 before, began = peak(), time.monotonic()
 found = images.collect(Path(sys.argv[1]))
 draft = Draft(Header(32, "ab" * 32, found.root, 64, "photos", found.class_names), found)
@@ -49,7 +50,8 @@ def test_planning_a_million_files_takes_300_bytes_each(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", PLANNING, tmp_path], capture_output=True, text=True, check=True)
     subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)
     files, each, seconds = map(float, done.stdout.split())
-    assert (files, each <= BYTES_A_FILE) == (1_000_000, True), each
+    assert files == 1_000_000
+    assert 100 < each <= BYTES_A_FILE
     record(
         "D5",
         "a million files listed, and room made for their codes",

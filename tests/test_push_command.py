@@ -449,4 +449,5 @@ def push_and_kill(rows: int, kills: int, database: list[str]) -> None:
 def test_kills_at_random_moments_end_with_exactly_the_right_rows(kills: int, rows: int, database: list[str]) -> None:
     """R1: SIGKILL to `push`, and the same command again."""
     push_and_kill(rows, kills, database)
-    record("R1 push", "SIGKILL at random moments of `push`, then to its end", kills=kills, rows=rows, wrong_rows=0)
+    if kills > 3:
+        record("R1 push", "SIGKILL at random moments of `push`, then to its end", kills=kills, rows=rows, wrong_rows=0)

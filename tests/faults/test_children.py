@@ -44,8 +44,8 @@ def bereave(scene: Scene, folder: Path, after: float) -> tuple[int, int]:
     return process.exitcode, len(killed)
 
 
-def bereave_often(verb: str, times: int, tmp_path: Path) -> None:
-    """Kill the decoders of so many runs, each at another moment, and compare how it ends."""
+def bereave_often(verb: str, times: int, tmp_path: Path) -> tuple[int, list[int]]:
+    """Kill the decoders of so many runs, each at another moment; return how many, and how the runs ended."""
     scene, folder, chance = scenes.make(tmp_path / "scene", verb), tmp_path / "here", random.Random(8)
     killed, codes = 0, list[int]()
     while len(codes) < times:
@@ -58,14 +58,7 @@ def bereave_often(verb: str, times: int, tmp_path: Path) -> None:
         shutil.rmtree(folder)
         killed += count
         codes += [code] if count else []
-    record(
-        f"R8 {verb}",
-        f"SIGKILL to the processes that decode for `{verb}`: it goes on, or ends with exit 7 and goes on the next time",
-        killed=killed,
-        runs=times,
-        exit_7=codes.count(7),
-        hangs=0,
-    )
+    return killed, codes
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
@@ -80,4 +73,12 @@ def test_a_killed_decoder_is_no_end_or_one_with_a_message(tmp_path: Path) -> Non
 @pytest.mark.parametrize("verb", RESUMED)
 def test_decoders_killed_at_any_moment_are_no_end_or_one_with_a_message(verb: str, tmp_path: Path) -> None:
     """R8: from before they are ready to while they decode."""
-    bereave_often(verb, RUNS, tmp_path)
+    killed, codes = bereave_often(verb, RUNS, tmp_path)
+    record(
+        f"R8 {verb}",
+        f"SIGKILL to the processes that decode for `{verb}`: it goes on, or ends with exit 7 and goes on the next time",
+        killed=killed,
+        runs=len(codes),
+        exit_7=codes.count(7),
+        hangs=0,
+    )

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import forked
 import postgres
 from ganhash_cli.engine import codes, pusher, remote
 from ganhash_cli.engine.codes import open_codes
@@ -24,6 +24,7 @@ from ganhash_cli.errors import InputError, Interrupted
 from linear_hash import write_bundle
 from memory_index import KEPT, Memory
 from pictures import paint, paint_classes
+from reliability_card import record
 from stranger import with_memory
 from test_encode_command import Printed, run
 
@@ -414,12 +415,11 @@ def test_the_example_pushes_asks_and_compares(database: list[str]) -> None:
     assert last == "120 neighbours: the distances of the index are those of the codes file"
 
 
-@pytest.mark.slow
-def test_twenty_kills_at_random_moments_end_with_exactly_the_right_rows(database: list[str], capsys: Printed) -> None:
+def push_and_kill(rows: int, kills: int, database: list[str]) -> None:
+    """Push codes of random images, killed so often at random moments, then to the end; compare every row there."""
     import psycopg
 
     random = np.random.default_rng(0)
-    rows = 60_000
     with open_codes(Path("codes.h5")) as stored:
         header = replace(stored.header, class_names=())
     zeros = np.zeros(rows)
@@ -428,18 +428,26 @@ def test_twenty_kills_at_random_moments_end_with_exactly_the_right_rows(database
     made[:, 2:] = 0
     names = [b"%06d.png" % row for row in range(rows)]
     codes.write(Path("many.h5"), header, Rows(made, names, *map(zeros.astype, (np.uint64, np.int64, np.uint8))))
-    program = "import sys; from ganhash_cli.engine import pusher; pusher.BATCH = 256\nfrom ganhash_cli import app\n"
-    command = [sys.executable, "-c", program + "app.main(sys.argv[1:])", "push", "many.h5", "--to", *database]
-    deaths = 0
-    for _ in range(20):
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            time.sleep(random.uniform(0.5, 2.5))
-            process.kill()
-        deaths += process.returncode == -signal.SIGKILL
-    assert deaths > 5
-    code, _, error = run(capsys, "push", "many.h5", "--to", *database)
-    assert code == 0, error
+    command = ["push", str(Path("many.h5").resolve()), "--to", *database]
+    here, deaths = Path("pushed"), 0
+    assert forked.run(here, ["--version"]) == 0  # so that the server stands before the first kill
+    while deaths < kills:
+        process = forked.start(here, command, None, 256)
+        process.join(random.uniform(0.1, 0.3 + rows / 40_000))
+        process.kill()
+        process.join()
+        deaths += process.exitcode == -signal.SIGKILL
+        assert process.exitcode in (0, -signal.SIGKILL), forked.said(here)
+    assert forked.run(here, command) == 0, forked.said(here)
     with psycopg.connect(database[0]) as connection:
         found = connection.execute(f'SELECT path, code::text FROM "{database[2]}" ORDER BY path').fetchall()
     texts = ["".join(map(str, row)) for row in np.unpackbits(made, axis=1)[:, : header.bits]]
     assert [(bytes(path), text) for path, text in found] == list(zip(names, texts, strict=True))
+
+
+@pytest.mark.parametrize(("kills", "rows"), [(3, 4_000), pytest.param(20, 60_000, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_end_with_exactly_the_right_rows(kills: int, rows: int, database: list[str]) -> None:
+    """R1: SIGKILL to `push`, and the same command again."""
+    push_and_kill(rows, kills, database)
+    if kills > 3:
+        record("R1 push", "SIGKILL at random moments of `push`, then to its end", kills=kills, rows=rows, wrong_rows=0)

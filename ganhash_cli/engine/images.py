@@ -35,7 +35,7 @@ TRAINING_SPLITS = ("", "train", VALIDATION_SPLIT)
 _IN_MEMORY_BYTES = 2 << 30  # above this, decoded images lie in a temporary file that the system pages in
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One image by name: bytes relative to the root, and what tells later whether the file has changed."""
 
@@ -109,7 +109,8 @@ def from_folder(folder: Path) -> Collection:
     """
     root = os.path.realpath(os.fsencode(folder))
     unreadable: list[OSError] = []
-    names = [os.path.relpath(file, root) for file in _walk(root, unreadable) if _suffix(file) in SUFFIXES]
+    start = len(os.path.join(root, b""))
+    names = [file[start:] for file in _walk(root, unreadable) if _suffix(file) in SUFFIXES]
     folders = sorted({name.split(b"/")[0] for name in names if b"/" in name})
     number = {name: (index,) for index, name in enumerate(folders)}
     labels = [number[name.split(b"/")[0]] if b"/" in name else () for name in names]
@@ -271,13 +272,24 @@ def _collection(
 
 
 def _walk(root: bytes, unreadable: list[OSError]) -> Iterator[bytes]:
-    for folder, folders, names in os.walk(root, onerror=unreadable.append):
-        folders[:] = [name for name in folders if not name.startswith(b".") and not _holds_fakes(folder, name)]
-        yield from (os.path.join(folder, name) for name in names if not name.startswith(b"."))
+    """Yield every file below a folder; a list of folders bears trees that are deeper than Python's stack."""
+    waiting = [root]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as listing:
+                for entry in listing:
+                    if entry.name.startswith(b"."):
+                        continue
+                    if not entry.is_dir(follow_symlinks=False):
+                        yield entry.path
+                    elif not _holds_fakes(entry.path):
+                        waiting.append(entry.path)
+        except OSError as error:
+            unreadable.append(error)
 
 
-def _holds_fakes(*folder: bytes) -> bool:
-    return any(os.path.exists(os.path.join(*folder, mark)) for mark in OUR_FAKES)
+def _holds_fakes(folder: bytes) -> bool:
+    return any(os.path.exists(os.path.join(folder, mark)) for mark in OUR_FAKES)
 
 
 def _lines(stream: TextIO, file: Path) -> Iterator[list[str]]:

@@ -126,10 +126,10 @@ def _completed(record: dict[str, Any]) -> dict[str, Any]:
 
 def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
     """Make the place for unfinished work, or refuse a folder that holds something else."""
-    work, described = folder / fakes.WORK, (folder / fakes.DESCRIPTION).exists()
-    started, ours = (work / PLAN).exists(), _planned(work) == plan
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder", hint="choose another place with --out")
+    work, described = folder / fakes.WORK, (folder / fakes.DESCRIPTION).exists()
+    started, ours = (work / PLAN).exists(), _planned(work) == plan
     if not (described or started or _empty(folder)):
         raise UsageError(f"{folder} holds other files than fakes", hint="choose another place with --out")
     trained_for_other = not ours and any(work.glob(f"{CHECKPOINTS}/*"))

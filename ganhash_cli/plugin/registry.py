@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 from ganhash_cli.errors import GanhashError, InputError, PluginError, UsageError
+from ganhash_cli.plugin import crashes
 from ganhash_cli.plugin.contracts import CONTRACT_VERSION
 from ganhash_cli.plugin.options import Value, parse_options
 
@@ -43,24 +44,23 @@ class Plugin:
 
         What it prints meanwhile goes to stderr, since stdout belongs to results.
         """
+        named = f"{self.kind} {self.name!r} of package {self.package}"
+        hint = f"reinstall or remove it: pip install --force-reinstall {self.package}"
+        crash = f"error: {named} crashed where it is imported\n  hint: {hint}"
         try:
-            with redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr), crashes.told(crash, PluginError.exit_code):
                 factory = self.entry.load()
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
-            raise PluginError(
-                f"{self.kind} {self.name!r} of package {self.package} could not be loaded:"
-                f" {type(error).__name__}: {error}",
-                hint=f"reinstall or remove it: pip install --force-reinstall {self.package}",
-            ) from error
+            raise PluginError(f"{named} could not be loaded: {type(error).__name__}: {error}", hint) from error
         if not callable(factory):
-            raise PluginError(f"{self.kind} {self.name!r} of package {self.package} is not a class or function")
+            raise PluginError(f"{named} is not a class or function")
         version = getattr(factory, "contract_version", CONTRACT_VERSION)
         if version != CONTRACT_VERSION:
             raise PluginError(
-                f"{self.kind} {self.name!r} of package {self.package} is written for version {version} of the"
-                f" contract, and this ganhash keeps version {CONTRACT_VERSION}",
+                f"{named} is written for version {version} of the contract, and this ganhash keeps version"
+                f" {CONTRACT_VERSION}",
                 hint=f"pip install --upgrade ganhash {self.package}",
             )
         loaded: Callable[..., Any] = factory

@@ -14,6 +14,7 @@ import pytest
 
 from linear_hash import write_bundle
 from pictures import paint_classes
+from stranger import beside
 
 HANG = 300  # seconds that the slow one would take, were it imported
 LOUD = "import sys\nprint('noise')\nsys.stdout.write('more noise\\n')\n"
@@ -41,6 +42,8 @@ BROKEN = {
     "variadic": Broken("def Plugin(**options): ...", 9, "options must be named"),
     "mistyped": Broken("def Plugin(*, width: list = []): ...", 9, "no plain type"),
     "evaluated": Broken("def Plugin(*, width: 'nothing' = 8): ...", 9, "its annotations cannot be read"),
+    "crashes": Broken("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", 9, "crashed where it is imported"),
+    "reads_nowhere": Broken("import ctypes\nctypes.string_at(8)", 9, "crashed where it is imported"),
     "twice": Broken(GOOD, 2, "is offered by broken-twice and by twin"),
     "prints": Broken(LOUD + GOOD, 0, ""),
     "slow": Broken(f"import time\ntime.sleep({HANG})", 0, ""),  # never used: it would be waited for
@@ -93,7 +96,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ganhash(folder: Path, *arguments: str, site: Path | None = None, seconds: float = HANG / 2) -> Ended:
     """Run the command line as a process of its own, beside the packages in `site`."""
-    environment = {**os.environ, "PYTHONPATH": os.fspath(site or "")}
+    environment = {**os.environ, **({"PYTHONPATH": beside(site)} if site else {})}
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "ganhash_cli", *arguments],
@@ -149,6 +152,26 @@ def test_no_other_command_is_broken(arguments: list[str], site: Path, workspace:
     assert (found.code, steady(found.out), steady(found.error)) == (0, steady(wanted.out), steady(wanted.error))
 
 
+def test_help_waits_for_no_plugin(site: Path, workspace: Path) -> None:
+    """P1: by what is imported, as the time of a command depends on the machine."""
+    program = (
+        "import sys; from ganhash_cli import app\ntry: app.main(['train', '--help'])\nfinally: print(*sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": beside(site)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=workspace, capture_output=True, text=True, timeout=60
+    )
+    assert [name for name in done.stdout.splitlines()[-1].split() if name.startswith("broken_")] == []
+    assert "Usage" in done.stdout
+
+
+def test_where_none_is_allowed_none_is_found(site: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P3: `GANHASH_PLUGINS=none`; what crashes is not even asked for."""
+    monkeypatch.setenv("GANHASH_PLUGINS", "none")
+    ended = ganhash(workspace, "plugins", "show", "backbone", "crashes", site=site)
+    assert (ended.code, "no backbone named 'crashes'" in ended.error) == (2, True), ended.error
+
+
 def test_training_with_another_plugin_is_not_broken(site: Path, workspace: Path) -> None:
     small = "-b smallconv -B width=8 --bits 12 --epochs 1 --batch 12 --size 32 --no-fakes --device cpu"
     ended = ganhash(workspace, "train", "folder", "--model", "trained", *small.split(), site=site)
@@ -172,6 +195,7 @@ def test_the_list_is_fit_for_a_terminal(site: Path, workspace: Path) -> None:
 def test_its_own_use_is_refused_in_one_line_that_says_whose_fault_it_is(
     arguments: list[str], name: str, site: Path, workspace: Path
 ) -> None:
+    """P1: exit 9 for whatever is broken, 2 where two packages offer one name."""
     ended = ganhash(workspace, *arguments, "backbone", name, site=site)
     assert ended.code == BROKEN[name].exit, ended.error
     assert BROKEN[name].says in ended.error + ended.out

@@ -4,17 +4,18 @@ Each command works in a small file system of its own, full but for a few kilobyt
 mount one, so these tests skip, with the reason, where that is not allowed.
 """
 
+import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import scenes
 from PIL import Image
 from safetensors import safe_open
-from scenes import RESUMED as VERBS
-from scenes import TINY
+from scenes import RESUMED, VIEWS, Scene
 
 import forked
 from ganhash_cli.engine import codes
@@ -59,6 +60,8 @@ def require_whole(folder: Path) -> None:
                 assert list(tensors.keys())
         elif path.suffix == ".h5":
             codes.verify(path)
+        elif path.suffix == ".html":
+            assert path.read_text().rstrip().endswith("</html>")
         elif path.name == "fakes.json":
             Fakes.open(path.parent)
         elif path.name == "bundle.json":
@@ -67,57 +70,45 @@ def require_whole(folder: Path) -> None:
 
 
 # Kilobytes that are free: too few for the first file, for the next ones, and for the last.
-FREE = {"generate": (0, 8, 64, 256), "train": (0, 40, 400, 900), "encode": (0, 100, 400, 800)}
+FREE = {
+    **{"generate": (0, 8, 64, 256), "train": (0, 40, 400, 900), "encode": (0, 100, 400, 800)},
+    **{"query": (0, 4, 16, 120), "dedup": (0, 4, 16, 120), "evaluate": (0, 4, 16, 80)},
+}
 
 
-@dataclass(frozen=True)
-class Case:
-    """A command, and the files it leaves where there is space enough."""
-
-    arguments: list[str]
-    whole: dict[str, str]
-
-
-@pytest.fixture
-def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    verb = request.node.callspec.params["verb"]
-    images = str(paint_classes(tmp_path / "images", each=12))
-    write_bundle(tmp_path / "model")
-    arguments = [verb, images, *(["--model", str(tmp_path / "model")] if verb == "encode" else TINY[verb])]
-    assert forked.run(tmp_path / "whole", arguments) == 0, forked.said(tmp_path / "whole")
-    return Case(arguments, forked.contents(tmp_path / "whole"))
-
-
-def run_with(free: int, disk: Path, case: Case) -> int:
+def run_with(free: int, disk: Path, scene: Scene) -> int:
     """Run the command with so many kilobytes free; return its exit code."""
     fill(disk, free << 10)
-    code = forked.run(disk, case.arguments)
+    code = scene.run(disk)
     require_whole(disk)
     assert code in (0, 7), forked.said(disk)
     return code
 
 
-def require_end(disk: Path, case: Case) -> None:
+def require_end(disk: Path, scene: Scene) -> None:
     """Make space and run the command to its end."""
     (disk / "filler").unlink()
-    assert forked.run(disk, case.arguments) == 0, forked.said(disk)
-    assert forked.contents(disk) == case.whole
+    scene.finish(disk)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_full_disk_is_exit_7_and_space_is_all_that_was_missing(verb: str, disk: Path, case: Case) -> None:
-    assert [run_with(free, disk, case) for free in FREE[verb]].count(7) >= 2
-    require_end(disk, case)
+@pytest.mark.parametrize("verb", RESUMED)
+def test_a_full_disk_is_exit_7_and_space_is_all_that_was_missing(verb: str, disk: Path, tmp_path: Path) -> None:
+    """D1: a few sizes."""
+    scene = scenes.make(tmp_path / "scene", verb)
+    assert [run_with(free, disk, scene) for free in FREE[verb]].count(7) >= 2
+    require_end(disk, scene)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", VERBS)
-def test_wherever_the_disk_fills_up_nothing_is_left_half_written(verb: str, disk: Path, case: Case) -> None:
-    last = FREE[verb][-1]
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("verb", FREE)
+def test_wherever_the_disk_fills_up_nothing_is_left_half_written(verb: str, disk: Path, tmp_path: Path) -> None:
+    """D1: twenty sizes, from none to what is enough."""
+    scene, last = scenes.make(tmp_path / "scene", verb), FREE[verb][-1]
     codes_seen, sizes = set(), range(0, 2 * last, max(4, last // 10))
     for free in sizes:
-        codes_seen.add(run_with(free, disk, case))
-        require_end(disk, case)
+        codes_seen.add(run_with(free, disk, scene))
+        require_end(disk, scene)
         for path in disk.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert codes_seen == {0, 7}
@@ -128,6 +119,20 @@ def test_wherever_the_disk_fills_up_nothing_is_left_half_written(verb: str, disk
         crashes=0,
         stumps=0,
     )
+
+
+@pytest.mark.parametrize("verb", VIEWS)
+def test_results_that_find_no_room_are_exit_7(verb: str, tmp_path: Path) -> None:
+    """D1: JSON on stdout, where that leads to a full disk."""
+    scene = scenes.make(tmp_path / "scene", verb, each=2)
+    assert scene.run(tmp_path / "here", lead_stdout_to_a_full_disk) == 7
+    said = json.loads(forked.said(tmp_path / "here").splitlines()[-1])
+    assert (said["error"]["kind"], "No space left" in said["error"]["message"]) == ("StorageError", True)
+
+
+def lead_stdout_to_a_full_disk() -> None:
+    """Do what `> FILE` does on a disk that is full."""
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
 
 
 def test_a_merge_that_finds_no_room_is_exit_7_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:

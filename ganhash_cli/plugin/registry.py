@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import faulthandler
 import os
 import re
 import sys
@@ -14,7 +15,6 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 from ganhash_cli.errors import GanhashError, InputError, PluginError, UsageError
-from ganhash_cli.plugin import crashes
 from ganhash_cli.plugin.contracts import CONTRACT_VERSION
 from ganhash_cli.plugin.options import Value, parse_options
 
@@ -46,9 +46,9 @@ class Plugin:
         """
         named = f"{self.kind} {self.name!r} of package {self.package}"
         hint = f"reinstall or remove it: pip install --force-reinstall {self.package}"
-        crash = f"error: {named} crashed where it is imported\n  hint: {hint}"
+        faulthandler.enable(file=2)  # what crashes the process ends it by its signal, but says where
         try:
-            with redirect_stdout(sys.stderr), crashes.told(crash, PluginError.exit_code):
+            with redirect_stdout(sys.stderr):
                 factory = self.entry.load()
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):

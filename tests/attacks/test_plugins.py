@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -42,8 +43,7 @@ BROKEN = {
     "variadic": Broken("def Plugin(**options): ...", 9, "options must be named"),
     "mistyped": Broken("def Plugin(*, width: list = []): ...", 9, "no plain type"),
     "evaluated": Broken("def Plugin(*, width: 'nothing' = 8): ...", 9, "its annotations cannot be read"),
-    "crashes": Broken("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", 9, "crashed where it is imported"),
-    "reads_nowhere": Broken("import ctypes\nctypes.string_at(8)", 9, "crashed where it is imported"),
+    "crashes": Broken("import ctypes\nctypes.string_at(8)", -signal.SIGSEGV, "broken_crashes.py"),
     "twice": Broken(GOOD, 2, "is offered by broken-twice and by twin"),
     "prints": Broken(LOUD + GOOD, 0, ""),
     "slow": Broken(f"import time\ntime.sleep({HANG})", 0, ""),  # never used: it would be waited for
@@ -201,6 +201,14 @@ def test_its_own_use_is_refused_in_one_line_that_says_whose_fault_it_is(
     assert BROKEN[name].says in ended.error + ended.out
     assert "Traceback" not in ended.error
     assert arguments == ["plugins", "check"] or ended.out == ""
+
+
+def test_one_that_crashes_is_found_in_what_the_crash_says(site: Path, workspace: Path) -> None:
+    """P1: the process dies by its signal, of which no exit code is left to choose."""
+    ended = ganhash(workspace, "plugins", "show", "backbone", "crashes", site=site)
+    assert (ended.code, ended.out) == (BROKEN["crashes"].exit, "")
+    assert BROKEN["crashes"].says in ended.error
+    assert "Segmentation fault" in ended.error
 
 
 def test_what_a_plugin_prints_while_it_is_imported_does_not_stand_among_results(site: Path, workspace: Path) -> None:

@@ -140,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # read when torch is first imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    console.mend_streams()
     completion.mend_words(os.environ)
     if not ranks.speaks():
         console.mute()

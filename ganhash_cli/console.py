@@ -5,6 +5,8 @@ Rich is imported only when something is drawn with it, so that `--help` and pipe
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import logging
 import math
@@ -67,6 +69,20 @@ def unmute() -> None:
         sys.stdout, sys.stderr = _muted.pop()
 
 
+def mend_streams() -> None:
+    """Give a stream that was closed before we began somewhere to go, and let no result fail at a letter.
+
+    Without this, Python prints what is for a closed stderr among the results, and the next file that is opened takes
+    the number of a closed stdout.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # for as long as the process lives
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(text: str) -> None:
     """Print one line of result."""
     print(text, file=sys.stdout)
@@ -100,7 +116,8 @@ def emit(record: dict[str, Any], schema: int = 1) -> None:
 
 
 def _line(record: dict[str, Any], schema: int = 1) -> str:
-    return json.dumps({"schema": schema, **record}, ensure_ascii=False).encode(errors="replace").decode()
+    plain = any(codecs.lookup(stream.encoding or "utf-8").name != "utf-8" for stream in (sys.stdout, sys.stderr))
+    return json.dumps({"schema": schema, **record}, ensure_ascii=plain).encode(errors="replace").decode()
 
 
 def _tell(text: str) -> None:

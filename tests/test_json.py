@@ -74,8 +74,12 @@ FAILURES = {
 
 @pytest.fixture(autouse=True)
 def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with a model, codes of 15 images, and 9 queries."""
     monkeypatch.chdir(tmp_path)
+    lay_out()
+
+
+def lay_out() -> None:
+    """Make in the current folder a model, codes of 16 images, and 9 queries."""
     model = write_bundle(Path("model"))
     paint_classes(Path("folder"), each=5)
     shutil.copy("folder/red/00.png", "folder/red/copy.png")

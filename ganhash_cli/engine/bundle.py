@@ -72,7 +72,9 @@ class Bundle:
         seal = record.pop("sha256", None)
         if record.get("format") != FORMAT or record.get("schema") != SCHEMA:
             raise CorruptError(
-                f"{path} has format {record.get('format')} {record.get('schema')}; this ganhash reads {FORMAT} {SCHEMA}"
+                f"{path} has format {record.get('format')} {record.get('schema')};"
+                f" this ganhash reads {FORMAT} {SCHEMA}",
+                hint="use the ganhash that made it, or train again with --overwrite",
             )
         if seal != files.json_digest(record):
             raise CorruptError(f"{path} is damaged: its checksum is wrong", hint="train again with --overwrite")

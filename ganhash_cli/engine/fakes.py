@@ -80,13 +80,13 @@ class Fakes:
         record = files.read_json(folder / DESCRIPTION)
         try:
             if record["format"] != FORMAT or record["schema"] != SCHEMA:
-                raise CorruptError(f"{folder / DESCRIPTION} is of another kind or a newer version of ganhash")
+                raise CorruptError(f"{folder / DESCRIPTION} is of another kind or a newer version of ganhash", _AGAIN)
             if SEAL in record and record[SEAL] != _seal(record):
                 raise CorruptError(f"{folder / DESCRIPTION} is damaged: its checksum is wrong", _AGAIN)
             found = cls(folder, record, tuple(Fake(**fake) for fake in record["images"]))
             found._require_inside()
         except (KeyError, TypeError) as error:
-            raise CorruptError(f"{folder / DESCRIPTION} is incomplete: {error}") from error
+            raise CorruptError(f"{folder / DESCRIPTION} is incomplete: {error}", _AGAIN) from error
         return found
 
     @property

@@ -18,6 +18,7 @@ _STORAGE_ERRNOS = {
     *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),  # something else stands in the way
 }
 
+_AGAIN = "bring it back, or make anew what it describes, with --overwrite"
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}  # what file systems say that have no flock, such as some of networks
 
 
@@ -89,11 +90,11 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise InputError(f"{path} is missing") from error
+        raise InputError(f"{path} is missing", hint=_AGAIN) from error
     except (ValueError, RecursionError) as error:
-        raise CorruptError(f"{path} is not valid JSON: {error}") from error
+        raise CorruptError(f"{path} is not valid JSON: {error}", hint=_AGAIN) from error
     if not isinstance(value, dict):
-        raise CorruptError(f"{path} does not hold a JSON object")
+        raise CorruptError(f"{path} does not hold a JSON object", hint=_AGAIN)
     return value
 
 

@@ -245,9 +245,11 @@ def refuse(path: bytes, reason: str, *, strict: bool) -> Skipped:
 
 def nothing_usable(collection: Collection, skipped: Iterable[Skipped] = ()) -> InputError:
     """Say that a source holds no image that can be read."""
-    root = os.fsdecode(collection.root)
-    bad = len(list(skipped))
-    looked = f"none of its {bad} image files can be read" if bad else f"looked for {', '.join(sorted(SUFFIXES))}"
+    root, bad = os.fsdecode(collection.root), list(skipped)
+    looked = f"looked for {', '.join(sorted(SUFFIXES))}"
+    if bad:
+        first = f"{os.fsdecode(bad[0].path)}: {bad[0].reason}"
+        looked = f"none of its {len(bad):,} image files can be read; {first}"
     return InputError(f"{root} holds no usable image ({looked})", hint="name a folder that holds images")
 
 

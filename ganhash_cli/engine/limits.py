@@ -9,4 +9,7 @@ def require_within(option: str, value: float | None, low: float, high: float) ->
     >>> require_within("bits", 48, 1, 1024)
     """
     if value is not None and not low <= value <= high:
-        raise UsageError(f"--{option} {value}: must be from {low:,} to {high:,}")
+        raise UsageError(
+            f"--{option} {value}: must be from {low:,} to {high:,}",
+            hint="`ganhash COMMAND --help` tells what it is for",
+        )

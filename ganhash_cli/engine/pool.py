@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -72,16 +73,13 @@ def make(
         if done:
             return Made(done, new=False)
         features = judge.features(settings.features, settings.size or 0, settings.seed, device)
-        if ranks.first():
-            _prepare(folder, plan, overwrite=overwrite)
-        scratch = folder / fakes.WORK if ranks.first() else None
-        loaded = yield from images.load(collection, settings.size or 0, strict=strict, scratch=scratch)
-        real, unlabelled = _training(collection, loaded)
-        names = () if real.labels is None else collection.class_names
-        samples = Samples(folder / SAMPLES, _spread(real.labels, ROWS * ROWS), settings.seed)
-        network = yield from _trained(
-            real, len(names), settings, folder / fakes.WORK / CHECKPOINTS, device, samples if ranks.first() else None
-        )
+        with _begun(folder, plan, overwrite=overwrite) if ranks.first() else nullcontext() as scratch:
+            loaded = yield from images.load(collection, settings.size or 0, strict=strict, scratch=scratch)
+            real, unlabelled = _training(collection, loaded)
+            names = () if real.labels is None else collection.class_names
+            samples = Samples(folder / SAMPLES, _spread(real.labels, ROWS * ROWS), settings.seed)
+            place, shown = folder / fakes.WORK / CHECKPOINTS, samples if ranks.first() else None
+            network = yield from _trained(real, len(names), settings, place, device, shown)
         ranks.leave()  # to draw takes seconds beside training, and one writes
         record = {"source": source, **plan, "training_images": len(real.pixels), "class_names": names}
         made = yield from _written(network, real, settings, features, folder, record, samples)
@@ -122,6 +120,19 @@ def _completed(record: dict[str, Any]) -> dict[str, Any]:
     defaults = {each.name: each.default for each in fields(GenerateSettings)}
     known = record.get("settings")
     return record | {"settings": {**defaults, **known}} if isinstance(known, dict) else record
+
+
+@contextmanager
+def _begun(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> Iterator[Path]:
+    """Give the place for unfinished work, without a trace of it where the images are refused before a checkpoint."""
+    there, work = folder.exists(), folder / fakes.WORK
+    _prepare(folder, plan, overwrite=overwrite)
+    try:
+        yield work
+    except (InputError, UsageError):
+        if not any(work.glob(f"{CHECKPOINTS}/*")):
+            shutil.rmtree(work if there else folder, ignore_errors=True)
+        raise
 
 
 def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:

@@ -71,7 +71,7 @@ def open_runtime(bundle: Bundle, name: Name = "auto", numeric: Numeric = "float3
     try:
         _require_self_contained(model)
         compute = _checked(opening(model, numeric, callers), bundle)
-    except (UsageError, PluginError):
+    except (UsageError, PluginError, ModuleNotFoundError):  # what is not installed is no fault of the model
         raise
     except Exception as error:  # neither library's exceptions share a base class
         raise CorruptError(f"{bundle.onnx} cannot be loaded: {error}") from error

@@ -48,9 +48,12 @@ class TimmModel(nn.Module):
 def _checked(weights: str) -> Path:
     path = Path(weights)
     if path.suffix != ".safetensors":
-        raise ValueError(f"weights={weights}: only .safetensors files are read; other formats can run code")
+        raise ValueError(
+            f"weights={weights}: only .safetensors files are read; other formats can run code",
+            "write them anew with safetensors.torch.save_file",
+        )
     if not path.is_file():
-        raise FileNotFoundError(f"weights={weights}: there is no such file")
+        raise FileNotFoundError(f"weights={weights}: there is no such file", "name one that is there")
     return path
 
 

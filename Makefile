@@ -25,7 +25,7 @@ test-slow: $(VENV)/dev ## the tests that take over a minute
 
 fuzz: $(VENV)/dev ## fuzz what reads files of strangers, guided by coverage, TIME=60 seconds a target; build/fuzz
 	$(call install,.[fuzz])
-	@for target in image codes bundle csv toml; do \
+	@for target in image codes bundle csv toml http; do \
 	  PYTHONPATH=tests:tests/attacks $(BIN)/python tests/attacks/fuzz.py $$target $(or $(TIME),60) build/fuzz || exit 1; done
 
 audit: $(VENV)/dev ## compare what is installed with the known holes (pip-audit); asks the network

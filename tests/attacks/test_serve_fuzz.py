@@ -1,16 +1,18 @@
-"""`ganhash serve` against its own description: what schemathesis makes up of it, and hours in minutes of requests."""
+"""`ganhash serve` against what schemathesis makes up of its description, what fuzzing found, and hours of requests."""
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import asked
+from ganhash_cli.web import uploads
 from serving import FIRST, Served, serving_in
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -38,6 +40,23 @@ def test_what_is_made_up_of_the_description_is_answered_as_described(
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     assert "bug" not in served.errors.read_text()
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bytes], None]]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, most in asked.SMALL.items():
+            patch.setattr(uploads, name, most)
+        yield asked.target(tmp_path_factory.mktemp("asked"))
+
+
+REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("http-*"))
+
+
+@pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.name)
+def test_a_request_that_once_went_wrong_does_not_again(file: Path, ask: Callable[[bytes], None]) -> None:
+    """W7: texts that fuzzing found are answered as any other request is."""
+    ask(file.read_bytes())
 
 
 @pytest.mark.slow

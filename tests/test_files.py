@@ -1,6 +1,7 @@
 """Files are whole or absent, locks name their owner, and a full disk is said."""
 
 import errno
+import hashlib
 import multiprocessing
 import os
 import subprocess
@@ -203,3 +204,9 @@ def test_a_temporary_of_another_persons_process_is_left_alone(tmp_path: Path, mo
     with files.atomic_write(tmp_path / "file") as stream:
         stream.write(b"new")
     assert names(tmp_path) == [".file.4194305.tmp", "file"]
+
+
+def test_the_digest_of_a_record_is_that_of_its_compact_ascii_json_by_name() -> None:
+    text = b'{"a":{"c":[1,"\\u00fc"],"d":null},"b":0.5}'
+    record = {"b": 0.5, "a": {"d": None, "c": [1, "ü"]}}
+    assert files.json_digest(record) == hashlib.sha256(text).hexdigest()

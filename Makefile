@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help venv system demo test test-slow fuzz faults bench bench-scale docs site gallery format clean audit
+.PHONY: help venv system demo test test-slow fuzz cover mutants faults bench bench-scale docs site gallery format clean audit
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 12
@@ -25,8 +25,23 @@ test-slow: $(VENV)/dev ## the tests that take over a minute
 
 fuzz: $(VENV)/dev ## fuzz what reads files of strangers, guided by coverage, TIME=60 seconds a target; build/fuzz
 	$(call install,.[fuzz])
-	@for target in image codes bundle csv toml; do \
+	@for target in image codes bundle csv toml http; do \
 	  PYTHONPATH=tests:tests/attacks $(BIN)/python tests/attacks/fuzz.py $$target $(or $(TIME),60) build/fuzz || exit 1; done
+
+COVERED := $(addprefix tests/test_,files.py bundle.py codes.py chunks.py checkpoint.py merger.py shards.py encoder.py address.py) \
+  $(addprefix tests/test_,decoders.py images.py verify_command.py) \
+  $(addprefix tests/attacks/test_,codes_files.py untrusted.py models.py) \
+  $(addprefix ganhash_cli/engine/,codes_format.py children.py address.py names.py)
+cover: $(VENV)/dev ## branch coverage of what stores, opens and decodes, by the tests of these alone; below 95 % it fails
+	@rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest -q $(COVERED)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --skip-empty --show-missing --fail-under 95
+
+mutants: $(VENV)/dev ## break what stores, opens and decodes in small ways, see tests fail; hours, resumable. MUTANTS='*.files.*': those
+	$(call install,.[mutants])
+	OMP_NUM_THREADS=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 nice $(BIN)/mutmut run --max-children 1 $(if $(MUTANTS),'$(MUTANTS)')
+	$(BIN)/python tests/mutation_score.py
 
 audit: $(VENV)/dev ## compare what is installed with the known holes (pip-audit); asks the network
 	$(BIN)/pip-audit --skip-editable
@@ -61,7 +76,7 @@ system: ## install the browser and the shells that some tests drive; on Debian a
 	  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium zsh fish; }
 
 clean: ## remove .venv and everything that was built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist mutants .mypy_cache .ruff_cache .pytest_cache
 
 # `made`, `plain` and `dev` are empty files that say how far .venv is; a run that broke off left none.
 $(VENV)/made:

@@ -59,3 +59,11 @@ def test_what_is_no_url_is_refused_without_its_secret() -> None:
 
 def test_modes_and_files_are_no_urls() -> None:
     assert [is_url(text) for text in ("auto", "exact", "codes.h5", "C:\\codes", "memory://x")] == [*[False] * 4, True]
+
+
+@pytest.mark.parametrize(
+    ("typed", "quoted"),
+    [("50%off", "50%25off"), ("a%2fb", "a%2fb"), ("a%2Fb", "a%2Fb"), ("%", "%25"), ("%4g", "%254g")],
+)
+def test_a_percent_sign_that_quotes_nothing_is_quoted(typed: str, quoted: str) -> None:
+    assert Address(f"postgresql://me:{typed}@host/photos").url == f"postgresql://me:{quoted}@host/photos"

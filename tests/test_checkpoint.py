@@ -92,3 +92,25 @@ def test_a_payload_that_could_run_code_is_not_loaded(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, {"path": tmp_path})
     with pytest.raises(CorruptError, match="unsafe"):
         checkpoint.load_latest(tmp_path)
+
+
+def test_of_several_processes_only_the_first_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint.ranks, "first", lambda: False)
+    checkpoint.save(tmp_path, 1, {"step": 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_table_is_no_state(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, [1, 2])  # type: ignore[arg-type]
+    with pytest.raises(CorruptError, match="holds no table"):
+        checkpoint.load_latest(tmp_path)
+
+
+def test_out_of_memory_is_not_taken_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    checkpoint.save(tmp_path, 1, {"step": 1})
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(MemoryError):
+        checkpoint.load_latest(tmp_path)

@@ -49,3 +49,23 @@ def test_a_chunk_with_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
         stored.id.write_direct_chunk((0,), bytes(content))
         with pytest.raises(OSError, match="read"):
             stored[:]
+
+
+def test_chunks_that_wait_are_no_more_than_twice_the_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks.parallel, "threads", lambda: 2)
+    data = np.arange(1000, dtype="<u8")
+    with h5py.File(tmp_path / "a.h5", "w") as file, closing(chunks.Packer()) as packer:
+        stored = file.create_dataset("d", (1000,), "<u8", chunks=(100,), **FILTERS)
+        for start in range(0, 1000, 100):
+            packer.put(stored, start, data[start : start + 100])
+        assert stored.id.get_num_chunks() == 10 - 2 * 2
+        packer.flush()
+        assert (stored[:] == data).all()
+
+
+def test_what_waits_is_dropped_where_it_is_closed_first(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        stored = file.create_dataset("d", (100,), "<u8", chunks=(100,), **FILTERS)
+        with closing(chunks.Packer()) as packer:
+            packer.put(stored, 0, np.arange(100, dtype="<u8"))
+        assert stored.id.get_num_chunks() == 0

@@ -11,6 +11,7 @@ import pytest
 
 from ganhash_cli.engine import codes
 from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
+from ganhash_cli.engine.shards import MOST, Shard
 from ganhash_cli.errors import CorruptError, InputError, StorageError
 
 HEADER = Header(48, "ab" * 32, b"/photos/\xff", 64, "folder/", ("cat", "dög"))
@@ -179,3 +180,66 @@ def test_hdf5_is_told_to_load_no_filter_before_it_is_loaded() -> None:
         "sys.exit('h5py was not imported')"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_a_column_tells_its_length_and_what_it_takes_in_the_file(stored: Path) -> None:
+    with codes.open_codes(stored) as found:
+        assert [found.length(name) for name in ("codes", "path_offsets", "class_names")] == [
+            5,
+            6,
+            len(r'["cat", "d\u00f6g"]'),
+        ]
+        assert found.stored_bytes("codes") == 5 * 8
+        assert 0 < found.stored_bytes("mtime_ns") < 5 * 8 + 100
+
+
+def test_the_header_is_read_without_the_rows(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codes.safe_hdf5, "mapped", lambda *_: pytest.fail("the codes were read"))
+    assert codes.read_header(stored) == (HEADER, 5)
+
+
+def test_a_shard_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    for shard in (Shard(3, 2), Shard(0, 2), Shard(1, MOST + 1)):
+        codes.write(tmp_path / "c.h5", replace(HEADER, shard=shard), rows())
+        with pytest.raises(CorruptError, match=f"it says it is shard {shard}, which cannot be"):
+            codes.read_header(tmp_path / "c.h5")
+
+
+def test_the_largest_number_of_shards_is_accepted(tmp_path: Path) -> None:
+    codes.write(tmp_path / "c.h5", replace(HEADER, shard=Shard(MOST, MOST)), rows())
+    assert codes.read_header(tmp_path / "c.h5")[0].shard == Shard(MOST, MOST)
+
+
+def test_a_name_with_two_dots_in_it_leads_nowhere_else(tmp_path: Path) -> None:
+    names = [b"a..b.png", b"c/..d/e.png", b"...", b"f/g..", b"h"]
+    codes.write(tmp_path / "c.h5", HEADER, replace(rows(), paths=names))
+    with codes.open_codes(tmp_path / "c.h5") as found:
+        found.verify()
+        assert found.paths() == names
+
+
+def test_a_file_larger_than_any_of_ours_is_not_opened(tmp_path: Path) -> None:
+    with (tmp_path / "c.h5").open("wb") as stream:
+        stream.truncate((64 << 30) + 1)
+    with pytest.raises(CorruptError, match="larger than 64 GiB"), codes.open_codes(tmp_path / "c.h5"):
+        pass
+
+
+def test_a_file_that_may_not_be_read_is_an_input_error(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(InputError, match="cannot be read: Permission denied"), codes.open_codes(stored):
+        pass
+
+
+def refused(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_out_of_memory_is_not_taken_for_damage(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    with codes.open_codes(stored) as found:
+        monkeypatch.setattr(h5py.Dataset, "__getitem__", full)
+        with pytest.raises(MemoryError):
+            found.column("size")

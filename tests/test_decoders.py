@@ -1,5 +1,6 @@
 """A decoder that dies, hangs or takes too much memory costs one file, and the others are decoded as if it were not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganhash_cli.engine import decoders, decoding, images
+from ganhash_cli.engine import children, decoders, decoding, images
 from ganhash_cli.engine.decoders import Decoders
 from ganhash_cli.engine.decoding import Undecodable
+from ganhash_cli.engine.files import sha256
 from ganhash_cli.engine.parallel import Budget
 from ganhash_cli.errors import StorageError
 from linear_hash import LinearHash
@@ -209,3 +211,70 @@ with Decoders(2).start(2) as two:
         while any(map(alive, children)):
             assert time.monotonic() < end
             time.sleep(0.02)
+
+
+def asked(program: str, side: int, *files: bytes, rooms: int = 0) -> list[tuple[bytes, bytes]]:
+    """Return the messages of a process, up to its end, that is asked for some files and given so many rooms."""
+    with children.start(program) as process:
+        line = json.dumps([side, [file.decode("latin-1") for file in files]]).encode() + b"\n"
+        said, _ = process.communicate(line + b"\n" * rooms, timeout=60)
+    messages = []
+    while said:
+        kind, length = decoders._HEAD.unpack(said[: decoders._HEAD.size])
+        end = decoders._HEAD.size + length
+        messages.append((kind, said[decoders._HEAD.size : end]))
+        said = said[end:]
+    assert process.returncode == 0
+    return messages
+
+
+def test_a_process_answers_in_order_and_ends_where_nothing_more_is_asked(tmp_path: Path) -> None:
+    files = painted(tmp_path, "a.png", "b.png")
+    messages = asked(decoders._CHILD, 24, files[0], b"none.png", files[1])
+    pixels = [decoding.square(file, 24).tobytes() for file in files]
+    assert messages == [(b"h", b""), (b"s", pixels[0]), (b"r", b"No such file or directory"), (b"s", pixels[1])]
+
+
+def test_without_a_side_a_process_answers_by_digests(tmp_path: Path) -> None:
+    (file,) = painted(tmp_path, "a.png")
+    assert asked(decoders._CHILD, 0, file) == [(b"h", b""), (b"d", decoding.picture_digest(file).encode())]
+
+
+def test_a_process_asks_for_room_before_a_large_picture(tmp_path: Path) -> None:
+    Image.new("RGB", (1500, 1000)).save(tmp_path / "large.png")
+    messages = asked(decoders._CHILD, 8, bytes(tmp_path / "large.png"), rooms=1)
+    assert [kind for kind, _ in messages] == [b"h", b"l", b"s"]
+    assert messages[1][1] == b"1500000"
+
+
+def test_a_process_tells_a_lack_of_memory_from_a_bug(tmp_path: Path) -> None:
+    files = painted(tmp_path, "large.png", "bug.png")
+    _, memory, bug = asked(BROKEN, 8, *files)
+    assert memory == (b"r", b"takes more than 2 GiB of memory to decode")
+    assert (bug[0], bug[1].splitlines()[-1]) == (b"b", b"LookupError: of ours")
+
+
+def test_a_process_that_was_killed_between_two_questions_is_replaced(tmp_path: Path) -> None:
+    files = painted(tmp_path, "a.png")
+    with Decoders(1) as one:
+        assert reasons(one.squares(files, 24)) == {}
+        one._all[0]._child.kill()
+        one._all[0]._child.wait()
+        assert reasons(one.squares(files, 24)) == {}
+        assert len(one._all) == 2
+
+
+def test_equal_pictures_in_other_files_have_equal_digests(tmp_path: Path) -> None:
+    """Where there are several frames all bytes count, since only the first frame is ever decoded."""
+    picture, other = Image.new("RGB", (4, 3), "red"), Image.new("RGB", (4, 3), "blue")
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.bmp")
+    other.save(tmp_path / "c.png")
+    Image.new("RGB", (3, 4), "red").save(tmp_path / "d.png")
+    picture.save(tmp_path / "e.gif", save_all=True, append_images=[other])
+    names = ["a.png", "b.bmp", "c.png", "d.png", "e.gif", "none.png"]
+    digests = list(decoders.picture_digests(bytes(tmp_path / name) for name in names))
+    assert digests[0] == digests[1]
+    assert len({str(digest) for digest in digests}) == 5
+    assert digests[4] == sha256(tmp_path / "e.gif")
+    assert isinstance(digests[5], Undecodable)

@@ -1,12 +1,14 @@
 """Files are whole or absent, locks name their owner, and a full disk is said."""
 
 import errno
+import hashlib
 import multiprocessing
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import pytest
 
 from ganhash_cli.engine import files
@@ -170,3 +172,41 @@ def test_a_lock_leaves_nothing_behind_and_can_be_taken_again(tmp_path: Path) -> 
         with files.lock(tmp_path / "codes.h5"):
             pass
     assert names(tmp_path) == []
+
+
+def test_where_there_are_no_locks_a_file_is_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", unknown)
+    with files.lock(tmp_path / "codes.h5"):
+        with pytest.raises(LockedError, match=f"written by process {os.getpid()} "), files.lock(tmp_path / "codes.h5"):
+            pass
+        assert ".codes.h5.held" in names(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_another_refusal_of_a_lock_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refused)
+    with pytest.raises(StorageError, match="Permission denied"), files.lock(tmp_path / "codes.h5"):
+        pass
+
+
+def test_a_temporary_of_another_persons_process_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    (tmp_path / ".file.4194305.tmp").write_bytes(b"part")  # no process has so high a number
+    monkeypatch.setattr(os, "kill", refused)
+    with files.atomic_write(tmp_path / "file") as stream:
+        stream.write(b"new")
+    assert names(tmp_path) == [".file.4194305.tmp", "file"]
+
+
+def test_the_digest_of_a_record_is_that_of_its_compact_ascii_json_by_name() -> None:
+    text = b'{"a":{"c":[1,"\\u00fc"],"d":null},"b":0.5}'
+    record = {"b": 0.5, "a": {"d": None, "c": [1, "ü"]}}
+    assert files.json_digest(record) == hashlib.sha256(text).hexdigest()

@@ -643,3 +643,55 @@ def test_strips_meet_without_a_seam(mode: str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(decoding, "_STRIP_PIXELS", 23 * 5)
     assert np.array_equal(np.asarray(decoding.decode(file)), whole)
     assert whole.std() > 0
+
+
+def test_the_dimensions_are_those_of_the_header(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    assert decoding.dimensions(bytes(tmp_path / "a.png")) == (30, 20)
+
+
+@pytest.mark.parametrize(("kind", "bytes_a_pixel"), [("PNG", 9), ("WEBP", 17), ("AVIF", 13)])
+def test_what_could_take_more_memory_than_allowed_is_refused_by_its_header(kind: str, bytes_a_pixel: int) -> None:
+    file, most = encoded(noise(), kind), 30 * 20 * bytes_a_pixel
+    assert square(file, 8, memory=most).shape == (8, 8, 3)
+    with pytest.raises(Undecodable, match=f"and a {kind} is held whole"):
+        square(file, 8, memory=most - 1)
+
+
+def test_memory_counts_the_scaled_jpeg_but_the_whole_progressive_one() -> None:
+    plain, progressive = (encoded(noise(800, 800), "JPEG", progressive=way) for way in (False, True))
+    assert square(plain, 8, memory=100 * 100 * 9).shape == (8, 8, 3)
+    with pytest.raises(Undecodable, match="a JPEG is held whole"):
+        square(progressive, 8, memory=100 * 100 * 9)
+
+
+def test_out_of_memory_on_opening_is_not_taken_for_a_bad_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", full)
+    with pytest.raises(MemoryError):
+        decode(encoded(noise()))
+
+
+def test_cmyk_goes_through_its_profile() -> None:
+    """By the profile below any ink is black and none is white, while Pillow alone makes cyan of cyan."""
+    inks = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    inks.paste((0, 0, 0, 0), (0, 0, 4, 8))
+    through = pixels(encoded(inks, "TIFF", icc_profile=any_ink_is_black()))
+    assert through[:, :4].min() >= 250
+    assert through[:, 4:].max() <= 5
+
+
+def any_ink_is_black() -> bytes:
+    """Return a CMYK profile (ICC.1:2001-04): a table of two steps a channel, lut8Type, to L*a*b*."""
+    ramps = bytes(range(256))
+    corners = b"".join(bytes([255 if corner == 0 else 0, 128, 128]) for corner in range(16))
+    unit = struct.pack(">9i", *(65536 if place % 4 == 0 else 0 for place in range(9)))
+    table = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + unit + ramps * 4 + corners + ramps * 3
+    tags = struct.pack(">I4sII", 1, b"A2B0", 144, len(table))
+    header = struct.pack(
+        ">I4sI4s4s4s12s4s4s28s", 144 + len(table), b"", 0x02400000, *(b"prtr", b"CMYK", b"Lab "), b"", b"acsp", b"", b""
+    )
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    return header + white + bytes(128 - len(header) - len(white)) + tags + table

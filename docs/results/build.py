@@ -171,6 +171,8 @@ def card(rows: dict[str, dict[str, Any]]) -> str:
         "renames in the wrong order for a loss of power": ("R7 ", "violations"),
         "images with a few bytes changed": ("I2 ", "_files"),
         "of these, crashes, hangs and decoders that swelled": ("I2 ", "_crashes"),
+        "codes files with a few bytes changed": ("I2 codes", "files"),
+        "of these, read as other than they were": ("I2 codes", "silently_wrong"),
     }
     found = {
         label: [

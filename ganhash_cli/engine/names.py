@@ -7,8 +7,8 @@ import unicodedata
 def safe(name: str | bytes) -> str:
     r"""Make control characters, bidirectional marks and undecodable bytes of a name visible.
 
-    >>> safe(b"a\x1b[31m.png")
-    'a\\x1b[31m.png'
+    >>> safe(b"a\x1b[31m.png"), safe(b"\xff.png"), safe("\u202egnp")
+    ('a\\x1b[31m.png', '\\xff.png', '\\u202egnp')
     """
     text = os.fsdecode(name) if isinstance(name, bytes) else name
     if text.isprintable():  # nothing of the kinds below, and told at once, where a million names are shown

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from http.cookies import SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -70,9 +70,9 @@ class Gate:
     def _require_token(self, headers: Headers, scope: Scope) -> None:
         if self._token is None:
             return
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")  # others may stand there, of any form
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        given = [cookie.value if cookie else "", bearer if scheme.lower() == "bearer" else "", _in_query(scope)]
+        given = [cookie, bearer if scheme.lower() == "bearer" else "", _in_query(scope)]
         if not any(secrets.compare_digest(each.encode(), self._token.encode()) for each in given):
             hint = "open the address that `ganhash serve` printed, or send the header Authorization: Bearer TOKEN"
             raise Refused(401, "a token is needed", hint, {"WWW-Authenticate": "Bearer"})

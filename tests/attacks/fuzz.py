@@ -9,18 +9,21 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["ganhash_cli", "PIL", "tomllib"]):
+with atheris.instrument_imports(include=["ganhash_cli", "PIL", "tomllib", "urllib.parse"]):
+    import asked
     import corpus
     from ganhash_cli import workspace
     from ganhash_cli.engine import codes, decoding, images
     from ganhash_cli.engine.bundle import DESCRIPTION, Bundle
     from ganhash_cli.engine.decoding import Undecodable
     from ganhash_cli.errors import GanhashError
+    from ganhash_cli.web import uploads
     from linear_hash import write_bundle
     from test_codes import HEADER, rows
 
@@ -41,12 +44,25 @@ def _written(name: str, read: Callable[[Path], object]) -> Callable[[bytes], Non
     return target
 
 
+def http(content: bytes) -> None:
+    _ask()(content)
+
+
+@cache
+def _ask() -> Callable[[bytes], None]:
+    (PLACE / "served").mkdir()
+    for name, most in asked.SMALL.items():
+        setattr(uploads, name, most)
+    return asked.target(PLACE / "served")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "image": image,
     "codes": _written("codes.h5", codes.verify),
     "bundle": _written(DESCRIPTION, lambda path: Bundle.open(path.parent)),
     "csv": _written("list.csv", images.from_csv),
     "toml": _written("ganhash.toml", workspace.settings),
+    "http": http,
 }
 
 
@@ -60,6 +76,8 @@ def seeds(name: str) -> list[bytes]:
     if name == "bundle":
         write_bundle(PLACE / "model")
         return [(PLACE / "model" / DESCRIPTION).read_bytes()]
+    if name == "http":
+        return asked.SEEDS
     return [b"path,label,split\na.png,b,train\n"] if name == "csv" else [b'[query]\nk = 3\nmodel = "m"\n']
 
 

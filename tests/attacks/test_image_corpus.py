@@ -99,11 +99,12 @@ def attempt(file: bytes) -> np.ndarray | Undecodable:
 MUTATIONS = (60, 10_000)
 
 
-def mutated(chance: np.random.Generator, content: bytes) -> bytes:
-    """Return a file with a few bytes or bits changed, or a piece doubled, moved or taken out."""
+def mutated(chance: np.random.Generator, content: bytes, places: Sequence[int] = ()) -> bytes:
+    """Return a file with a few bytes or bits changed, or a piece doubled or taken out, anywhere or at `places`."""
     changed = bytearray(content)
     for _ in range(chance.integers(1, 5)):
-        at, kind = int(chance.integers(len(changed))), chance.integers(4)
+        place = int(chance.choice(places) if places else chance.integers(len(changed)))
+        at, kind = min(place, len(changed) - 1), chance.integers(4)
         if kind == 0:
             changed[at] ^= 1 << int(chance.integers(8))
         elif kind == 1:

@@ -1,4 +1,4 @@
-"""`ganhash serve` against its own description: what schemathesis makes up of it, and minutes of mixed requests."""
+"""`ganhash serve` against what schemathesis makes up of its description, what fuzzing found, and minutes of requests."""
 
 import itertools
 import os
@@ -6,13 +6,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import asked
+from ganhash_cli.web import uploads
 from reliability_card import record
 from serving import FIRST, Served, serving_in
 
@@ -57,6 +59,23 @@ def test_what_is_made_up_of_the_description_is_answered_as_described(
 def status_of(process: Path, name: str) -> int:
     """Return a figure of a process in kB, as the kernel tells it."""
     return int(next(line.split()[1] for line in (process / "status").read_text().splitlines() if line.startswith(name)))
+
+
+@pytest.fixture(scope="module")
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[bytes], None]]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, most in asked.SMALL.items():
+            patch.setattr(uploads, name, most)
+        yield asked.target(tmp_path_factory.mktemp("asked"))
+
+
+REGRESSIONS = sorted((Path(__file__).parent / "regressions").glob("http-*"))
+
+
+@pytest.mark.parametrize("file", REGRESSIONS, ids=lambda file: file.name)
+def test_a_request_that_once_went_wrong_does_not_again(file: Path, ask: Callable[[bytes], None]) -> None:
+    """W7: texts that fuzzing found are answered as any other request is."""
+    ask(file.read_bytes())
 
 
 @pytest.mark.slow

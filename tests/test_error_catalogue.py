@@ -92,7 +92,7 @@ CATALOGUE = [
     Wrong("encode folder -o new.h5 --runtime onnx --precision bfloat16", 2, "bfloat16"),
     Wrong("encode folder -o new.h5 --runtime openvino", 9, "openvino", without="openvino"),
     Wrong("encode folder -o new.h5", 11, "onnxruntime", without="onnxruntime"),
-    Wrong("encode folder -o folder", 6, "folder"),
+    Wrong("encode folder -o folder", 7, "folder"),
     Wrong("encode folder -o notes.txt", 6, "notes.txt"),
     Wrong("encode folder -o held.h5", 8, "held.h5"),
     Wrong("encode gone.csv -o new.h5", 4, "gone.png"),

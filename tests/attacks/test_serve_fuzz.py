@@ -1,4 +1,4 @@
-"""`ganhash serve` against what schemathesis makes up of its description, what fuzzing found, and minutes of requests."""
+"""`ganhash serve` against what schemathesis makes up of its description, what fuzzing found, and a soak of requests."""
 
 import itertools
 import os

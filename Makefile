@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SHELL := bash
+# Processes that test: one more than there are processors, since tests also wait.
+TESTERS ?= $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 .DEFAULT_GOAL := help
 .PHONY: help venv system demo test test-slow fuzz cover mutants faults bench bench-scale docs site gallery format clean audit
 
@@ -14,11 +16,11 @@ demo: $(VENV)/plain ## generate, train, encode and query in build/demo, on the b
 	@rm -rf build/demo && mkdir -p build/demo
 	@export PATH="$$(cd $(BIN) && pwd):$$PATH"; cd build/demo && sh ../../examples/quickstart.sh
 
-test: $(VENV)/dev ## format check, lint, strict types and all tests but the slow ones
+test: $(VENV)/dev ## format check, lint, strict types and all tests but the slow ones; TESTERS=1: one at a time
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TESTERS) --dist loadfile
 
 test-slow: $(VENV)/dev ## the tests that take over a minute
 	$(BIN)/pytest -m slow

@@ -11,8 +11,8 @@ from pictures import paint_classes
 
 @pytest.fixture(autouse=True)
 def _same_for_every_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads, no settings from the person's environment, and the normal verbosity."""
-    torch.set_num_threads(2)
+    """One thread, no settings from the person's environment, and the normal verbosity."""
+    torch.set_num_threads(1)
     monkeypatch.delenv("GANHASH_PLUGINS", raising=False)
     monkeypatch.setattr(console, "verbosity", 0)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import stranger
+from cases import mostly_slow
 from ganhash_cli.engine import adversarial, gan, generator
 from ganhash_cli.engine.gan import Data
 from ganhash_cli.engine.generator import GenerateSettings
@@ -98,7 +99,7 @@ def test_a_generator_that_was_stopped_ends_with_the_same_weights(name: str, tmp_
     assert equal(trained(tmp_path / "stopped", chosen), whole)
 
 
-@pytest.mark.parametrize("name", ["ddpm", "progan", "sngan", "sngan-resnet", "wgan-gp"])
+@pytest.mark.parametrize("name", mostly_slow(["ddpm", "progan", "sngan", "sngan-resnet", "wgan-gp"], "sngan"))
 def test_each_architecture_learns_which_class_is_light(name: str, tmp_path: Path) -> None:
     steps = 60 if name == "wgan-gp" else 200
     network = trained(

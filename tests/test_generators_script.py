@@ -10,6 +10,7 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "examples" / "cifar10" / "generators.py"
 
 
+@pytest.mark.slow
 def test_each_generator_has_a_row_and_a_second_run_makes_nothing_anew(
     coloured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

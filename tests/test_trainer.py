@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from cases import mostly_slow
 from ganhash_cli.commands.train import Augment, EntropyOn, Loss
 from ganhash_cli.engine import (
     bits,
@@ -252,7 +253,10 @@ def test_every_loss_and_every_control_has_its_name_on_the_command_line():
     assert {each.value for each in Augment} == {*MORE}
 
 
-@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("triplet", "csq", "contrastive")])
+OTHERS = [name for name in LOSSES if name not in ("triplet", "csq", "contrastive")]
+
+
+@pytest.mark.parametrize("loss", mostly_slow(OTHERS, "hashnet"))
 def test_a_network_learns_by_every_loss(coloured: Path, tmp_path: Path, loss: str):
     done, _ = finish(run(coloured, tmp_path / "model", settings(loss=loss, epochs=8)))
     assert done.metrics["validation_map_at_all"] > 0.7
@@ -291,7 +295,7 @@ def test_a_network_learns_from_two_views_of_images_without_labels(tmp_path: Path
     assert metrics.mean_average_precision(codes, codes, metrics.relevance(labels, labels)) > 0.8
 
 
-@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("control", mostly_slow(CONTROLS, "mixup"))
 def test_a_control_takes_the_place_of_fakes(control: str, coloured: Path, tmp_path: Path):
     plain, _ = finish(run(coloured, tmp_path / "plain", settings(entropy_weight=0.0)))
     done, _ = finish(run(coloured, tmp_path / "control", settings(entropy_on=control, entropy_weight=0.1)))

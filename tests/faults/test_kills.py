@@ -55,7 +55,7 @@ class Killer:
             known = acknowledged(self.folder)
             process.join(self._chance.uniform(0, self.scene.seconds / (1 + self.kills % 2)))
             if process.exitcode is None:
-                os.kill(process.pid or 0, signal.SIGKILL)
+                process.kill()  # which bears that it ends by itself at this very moment
                 process.join()
             self.lost += len(known - acknowledged(self.folder))
             if process.exitcode == -signal.SIGKILL:

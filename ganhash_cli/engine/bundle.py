@@ -5,6 +5,7 @@ Reading a bundle needs no torch. Every file's SHA-256 stands in `bundle.json`, w
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,19 +88,23 @@ class Bundle:
             raise CorruptError(f"{path}: the fingerprint does not fit the model", hint="train again with --overwrite")
         return bundle
 
-    def verified(self, file: Path) -> Path:
-        """Return `file` of this bundle after checking its SHA-256; `CorruptError` where it differs."""
+    def verified(self, file: Path) -> bytes:
+        """Return the content of `file` of this bundle; `CorruptError` where its SHA-256 is another.
+
+        It is read once, so that nobody can put another file in its place between the check and the use.
+        """
         if not file.is_file():
             raise CorruptError(f"{file} is missing", hint="train again with --overwrite")
-        if files.sha256(file) != self._digests()[file.name]:
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self._digests()[file.name]:
             raise CorruptError(f"{file} is damaged: its checksum is wrong", hint="train again with --overwrite")
-        return file
+        return content
 
     def training_images(self) -> frozenset[str] | None:
         """Return the pixel digests of all images that it or its fakes learned from, None where none were kept."""
         if self.trained_on is None:
             return None
-        return frozenset(self.verified(self.folder / TRAINED_ON).read_text().split())
+        return frozenset(self.verified(self.folder / TRAINED_ON).decode().split())
 
     def _digests(self) -> dict[str, str]:
         # Not among `digests`, which decide the fingerprint: what was trained on changes no code.

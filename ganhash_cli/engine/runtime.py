@@ -66,7 +66,7 @@ def open_runtime(bundle: Bundle, name: Name = "auto", numeric: Numeric = "float3
 
         compute = torch_runtime.open_network(bundle, numeric)
         return Runtime(chosen, numeric, bundle.bits, bundle.side, TORCH_BATCH, compute)
-    model = bundle.verified(bundle.onnx).read_bytes()
+    model = bundle.verified(bundle.onnx)
     opening = {"onnx": onnx, "openvino": openvino}[chosen]
     try:
         _require_self_contained(model)

@@ -30,7 +30,7 @@ def open_network(bundle: Bundle, precision: Precision) -> Callable[[NDArray[np.u
     bare = {"pretrained": False} if "pretrained" in identity.options else {}
     network = HashNet(backbones.build(identity, **bare), bundle.bits)
     try:
-        network.load_state_dict(load(bundle.verified(bundle.weights).read_bytes()))
+        network.load_state_dict(load(bundle.verified(bundle.weights)))
     except (RuntimeError, SafetensorError) as error:
         raise CorruptError(f"{bundle.weights} does not fit the backbone {identity.name}: {error}") from error
     network.to(device).to(memory_format=torch.channels_last).eval()

@@ -46,6 +46,7 @@ def faiss(monkeypatch: pytest.MonkeyPatch) -> None:
         "_FIRST": 32,
         "_BLOCK": 64,
         "_TILE": 48,
+        "_WIDE_BY_TILES": 0,
         "_HEAP_MOST": 20,
     }.items():
         monkeypatch.setattr(scan, name, value)

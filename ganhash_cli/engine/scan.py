@@ -31,6 +31,7 @@ _FAISS_LOADED_PAYS = 1 << 20
 _GROUP = 64  # distances, of which the smallest bounds their level
 _NARROW, _HEAP_MOST = 8, 1024  # bytes a code, neighbours
 _TILE = 1 << 16  # rows; of 16 bytes, they fit the cache of a processor
+_WIDE_BY_TILES = 1 << 21  # rows; among fewer, most tiles hold something nearer
 _SPLIT = 32 << 20  # bytes of codes; below, starting threads takes as long as they save
 _FAISS_COUNTS = (8, 16)  # bytes a code; counting at other widths is slower than numpy
 
@@ -43,7 +44,7 @@ def faiss_pays(codes: Codes, queries: int) -> bool:
 def nearest(codes: Codes, queries: Codes, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Return the distances and rows, (Q, min(k, N)), of the nearest of (N, W) codes, by (distance, row)."""
     faiss = faiss_pays(codes, len(queries))
-    if faiss and len(queries) > 1 and codes.shape[1] in _FAISS_COUNTS and k <= _HEAP_MOST:
+    if faiss and len(queries) > 1 and _by_tiles(codes, k):
         shares = np.array_split(queries, min(len(queries), parallel.threads()))
         found = [
             one for share in parallel.each(lambda share: _nearest_by_tiles(codes, share, k), shares) for one in share
@@ -183,6 +184,12 @@ def _parts(
         end = min(start + min(_GROWTH * max(start, _FIRST), _BLOCK), len(codes))
         yield start, end, lambda block, limit: _faiss_below(block, query, limit)
         start = end
+
+
+def _by_tiles(codes: Codes, k: int) -> bool:
+    """Tell whether many queries are answered sooner tile by tile."""
+    pays = codes.shape[1] <= _NARROW or len(codes) >= _WIDE_BY_TILES
+    return pays and codes.shape[1] in _FAISS_COUNTS and k <= _HEAP_MOST
 
 
 def _by_heap(codes: Codes, k: int) -> bool:

@@ -114,3 +114,8 @@ def _paint(folder: Path, count: int) -> list[Path]:
         noisy = smooth + random.integers(-12, 13, smooth.shape)
         Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(folder / f"{number:03}.jpg", quality=85)
     return sorted(folder.iterdir())
+
+
+@pytest.fixture(autouse=True)
+def _same_for_every_test() -> None:
+    """In place of what the other tests have: all processors, for the peers too."""

@@ -9,9 +9,10 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image, ImageSequence
 from playwright.sync_api import sync_playwright
@@ -19,9 +20,6 @@ from rich.console import Console
 from rich.text import Text
 
 from terminals import show
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "gallery.md"
@@ -36,14 +34,10 @@ PAGES = {  # picture: file, colour scheme, width and height in pixels
     "report-page.png": ("report.html", "light", 1000, 1400),
 }
 SERVED = {"serve.png": ("light", 1000, 700), "serve-dark.png": ("dark", 390, 700)}
-FILES = {
-    "fakes.png": "fakes/grid.png",
-    "training.gif": "fakes/samples/training.gif",
-    "demo-sheet.png": "neighbours.png",
-}
+FILES = {"fakes.png": "fakes/grid.png", "demo-sheet.png": "neighbours.png"}
 TERMINAL = {"query-terminal.svg": "ganhash query"}
-# A terminal as Rich draws it, without the font that it would fetch.
-FRAME = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+# What a terminal that Rich draws would fetch.
+FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def main() -> None:
@@ -75,7 +69,7 @@ def _run(block: str) -> None:
             console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
             console.print(Text.from_ansi(f"$ {block}{shown.replace(chr(13), '')}"))
             drawn = console.export_svg(title="", unique_id="terminal")
-            (HERE / picture).write_text(FRAME.sub("", drawn))
+            (HERE / picture).write_text(FONT.sub("", drawn))
 
 
 def _film(source: Path, picture: Path) -> None:
@@ -89,7 +83,7 @@ def _film(source: Path, picture: Path) -> None:
 
 
 @contextmanager
-def _browser() -> "Iterator[Any]":
+def _browser() -> Iterator[Any]:
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not found:
         raise SystemExit("no Chromium here: `make system` installs it on Debian and Ubuntu")
@@ -99,7 +93,7 @@ def _browser() -> "Iterator[Any]":
 
 
 @contextmanager
-def _served() -> "Iterator[str]":
+def _served() -> Iterator[str]:
     """Start `ganhash serve` on a free port, and give its address."""
     command = [sys.executable, "-m", "ganhash_cli", "serve", "--port", "0"]
     with subprocess.Popen(command, cwd=WORK, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:

@@ -93,7 +93,7 @@ def _arranged(codes: Codes) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     if len(codes) > MOST:
         raise ValueError(f"{len(codes):,} codes are more than can be grouped, {MOST:,}")
     hashes = _hashes(codes)
-    parts = 1 << min(_PARTS, max(0, len(codes) // _PART).bit_length())
+    parts = 1 << min(_PARTS, (len(codes) // _PART).bit_length())
     of = (hashes >> np.uint64(64 - _PARTS)).astype(np.uint16) // np.uint16((1 << _PARTS) // parts)
     shared = np.argsort(of, kind="stable")  # of 16 bits: in one pass
     ends = np.cumsum(np.bincount(of, minlength=parts)).tolist()

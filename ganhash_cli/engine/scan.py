@@ -100,6 +100,7 @@ def _nearest_by_tiles(codes: Codes, queries: Codes, k: int) -> list[Near]:
             for number, query in enumerate(asked):
                 best, rows = found[number]
                 limit = int(best[-1])
+                # From C++, where mypy does not see it.
                 faiss.hamming_count_thres(query, places[0], *sizes, limit - 1, codes.shape[1], places[1])  # type: ignore[attr-defined]
                 if count[0]:
                     nearer, hits = _faiss_below(tile, queries[number], limit)

@@ -56,12 +56,12 @@ def separated(colour: tuple[int, int, int, int], transform: int) -> bytes:
 
 
 def over_white(colour: RGB, alpha: int) -> RGB:
-    return tuple(round(part * alpha / 255 + 255 * (255 - alpha) / 255) for part in colour)  # type: ignore[return-value]
+    return tuple(round(part * alpha / 255 + 255 * (255 - alpha) / 255) for part in colour)  # type: ignore[return-value]  # of three
 
 
 def inked(cyan: int, magenta: int, yellow: int, black: int) -> RGB:
     """Return how white paper looks under four inks: each takes its share away."""
-    return tuple(round((255 - ink) * (255 - black) / 255) for ink in (cyan, magenta, yellow))  # type: ignore[return-value]
+    return tuple(round((255 - ink) * (255 - black) / 255) for ink in (cyan, magenta, yellow))  # type: ignore[return-value]  # three
 
 
 def of_ycck(components: tuple[int, int, int, int]) -> RGB:

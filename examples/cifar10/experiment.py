@@ -76,6 +76,9 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "full labels": {"label_weight": 1.0},
     "many full labels": {"label_weight": 1.0, "fakes_per_real": 1.0},
     "sure labels": {"label_weight": 1.0, "fake_filter": 0.8},
+    "all labels": {"label_weight": 1.0, "fake_filter": 0.0},
+    "double labels": {"label_weight": 2.0},
+    "many double labels": {"label_weight": 2.0, "fakes_per_real": 1.0},
     "trivial": {"augment": "trivial"},
 }
 """What else was tried where fakes did not help, in the order of the tables."""

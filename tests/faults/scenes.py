@@ -14,7 +14,7 @@ TINY = {
     "train": ["-b", "smallconv", "-B", "width=8", "--bits", "12", "--epochs", "3", "--batch", "12", "--size", "32"],
 }
 RESUMED = ("generate", "train", "encode")
-VIEWS = ("query", "dedup", "evaluate")
+VIEWS = ("query", "dedup", "evaluate", "report", "export")
 VERBS = (*RESUMED, "merge", *VIEWS)
 
 
@@ -86,10 +86,21 @@ def _evaluate(place: Path, _: str, each: int) -> list[str]:
     return ["--queries", str(queries), *codes, "--allow-overlap", *views]
 
 
+def _report(place: Path, _: str, each: int) -> list[str]:
+    queries, (_, model, *codes) = paint_classes(place / "queries", 2), _codes(place, each)
+    return [model, *codes, "--queries", str(queries), "--allow-overlap", "--json"]
+
+
+def _export(place: Path, _: str, each: int) -> list[str]:
+    return [_codes(place, each)[-1], "--for", "vespa", "--json"]
+
+
 _ARGUMENTS: dict[str, Callable[[Path, str, int], list[str]]] = {
     "encode": _encode,
     "merge": _merge,
     "query": _query,
     "dedup": _dedup,
     "evaluate": _evaluate,
+    "report": _report,
+    "export": _export,
 }

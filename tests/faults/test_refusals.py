@@ -16,6 +16,10 @@ from reliability_card import record
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)
 LASTING = (errno.ENOSPC, errno.EDQUOT)
+RESULTS = (
+    *("codes.h5", "page.html", "report.html", "codes.ndjson", "curve.csv", "curve.png"),
+    *("model/bundle.json", "fakes/fakes.json"),
+)
 
 
 def count_steps(scene: Scene, here: Path, log: Path) -> int:
@@ -48,7 +52,7 @@ def require_no_stump(scene: Scene, here: Path) -> None:
     """Compare what stands under a final name with what a whole run leaves; temporaries must be gone."""
     found = forked.contents(here)
     assert [path for path in found if path.endswith(".tmp")] == []
-    for path in ("codes.h5", "page.html", "curve.csv", "curve.png", "model/bundle.json", "fakes/fakes.json"):
+    for path in RESULTS:
         assert found.get(path) in (None, scene.files.get(path))
 
 

@@ -121,10 +121,10 @@ def _line(record: dict[str, Any], schema: int = 1) -> str:
 
 
 def _tell(text: str) -> None:
-    """Print a line on stderr; where nobody reads it any more, the work goes on all the same."""
+    """Print a line on stderr; where nobody can read it any more, the work goes on all the same."""
     try:
         print(text, file=sys.stderr)
-    except BrokenPipeError:
+    except OSError:  # a closed pipe, or a full disk
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 

@@ -135,6 +135,17 @@ def lead_stdout_to_a_full_disk() -> None:
     os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
 
 
+def test_an_error_that_cannot_be_told_keeps_its_exit_code(tmp_path: Path) -> None:
+    """D1: `2> FILE` on a disk that is full."""
+    for more in ([], ["--json"]):
+        assert forked.run(tmp_path, ["query", "none.png", *more], lead_stderr_to_a_full_disk) == 4
+
+
+def lead_stderr_to_a_full_disk() -> None:
+    """Do what `2> FILE` does there."""
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+
+
 def test_a_merge_that_finds_no_room_is_exit_7_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:
     photos, parts = str(paint_classes(tmp_path / "images", each=12)), [tmp_path / f"{number}.h5" for number in (1, 2)]
     write_bundle(tmp_path / "model")

@@ -72,13 +72,13 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "shannon": {"entropy": "shannon"},
     "late": {"entropy_warm_up": 0.6},
     "few": {"fakes_per_real": 0.125},
-    "heavy labels": {"label_weight": 0.5},
-    "full labels": {"label_weight": 1.0},
-    "many full labels": {"label_weight": 1.0, "fakes_per_real": 1.0},
-    "sure labels": {"label_weight": 1.0, "fake_filter": 0.8},
-    "all labels": {"label_weight": 1.0, "fake_filter": 0.0},
+    "light labels": {"label_weight": 0.1},
     "double labels": {"label_weight": 2.0},
+    "many labels": {"fakes_per_real": 1.0},
     "many double labels": {"label_weight": 2.0, "fakes_per_real": 1.0},
+    "sure labels": {"fake_filter": 0.8},
+    "more labels": {"fake_filter": 0.2},
+    "all labels": {"fake_filter": 0.0},
     "trivial": {"augment": "trivial"},
 }
 """What else was tried where fakes did not help, in the order of the tables."""
@@ -314,9 +314,10 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
         return
     began = time.monotonic()
     epochs = max(1, round(given.steps * given.batch / (chosen.count * len(data.collection.class_names))))
+    backbone = backbones.identify(given.backbone, {})
     settings = TrainSettings(
         **{
-            "backbone": backbones.identify(given.backbone, {}),
+            "backbone": backbone,
             "bits": chosen.bits,
             "loss": UNLABELLED if chosen.loss == LSH else chosen.loss,
             "epochs": epochs,
@@ -324,7 +325,7 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
             "seed": chosen.seed,
             "augment": given.augment,
             "learning_rate": chosen.rate,
-            "precision": "bfloat16",
+            "precision": devices.settle("auto", CPU, backbones.build(backbone)),
             "entropy_weight": chosen.weight,
             **ARMS[chosen.arm],
             **REMEDIES[chosen.remedy],

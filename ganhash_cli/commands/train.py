@@ -128,7 +128,7 @@ def train(
     fake_filter: Annotated[
         float, typer.Option(help="Score from which a fake may be labelled: how sure a classifier is of its class.")
     ] = 0.5,
-    label_weight: Annotated[float, typer.Option(help="Weight of the loss on labelled fakes.")] = 0.1,
+    label_weight: Annotated[float, typer.Option(help="Weight of the loss on labelled fakes.")] = 1.0,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.05,
     validation: Annotated[float, typer.Option(help="Share of each class held out to choose the best epoch.")] = 0.1,

@@ -39,7 +39,7 @@ class TrainSettings:
     fakes_per_real: float = 0.5
     fakes_as: FakesAs = "entropy"
     fake_filter: float = 0.5
-    label_weight: float = 0.1
+    label_weight: float = 1.0
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     validation: float = 0.1

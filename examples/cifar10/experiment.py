@@ -182,7 +182,7 @@ def at_random(network: HashNet, pixels: NDArray[np.uint8], seed: int) -> None:
 
 
 def as_encoded(network: HashNet, side: int, work: Path) -> Runtime:
-    """Return the network as `ganhash encode --runtime openvino` runs it: in float32, which OpenVINO computes quicker."""
+    """Return the network as `ganhash encode --runtime openvino` runs it: in float32, but quicker than by default."""
     file = work / "run" / "hasher.onnx"
     exporter.write_onnx(network.eval(), side, file)
     compute = runtime.openvino(file.read_bytes())

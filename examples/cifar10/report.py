@@ -162,9 +162,8 @@ def remedies(lines: list[Line]) -> str:
             itself = remedy == "none" and arm == "A"
             against = "" if itself else signed(paired([*_as(bare, "bare"), *_as(runs, "this")], "this", "bare"))
             train = _mean(runs, "map_train")
-            rows.append(
-                [remedy, f"{arm} {MEANING[arm]}", f"{weight:g}", _mean(runs, "map"), against, train, str(len(runs))]
-            )
+            used = "" if arm == "G" else f"{weight:g}"
+            rows.append([remedy, f"{arm} {MEANING[arm]}", used, _mean(runs, "map"), against, train, str(len(runs))])
         head = ["what", "arm", "entropy weight", "validation mAP@all", "less A, points", "training mAP@all", "seeds"]
         parts.append(f"**{dataset}, {count} images a class, `{loss}`**\n\n{table(head, rows)}")
     return "\n\n".join(parts)

@@ -96,7 +96,7 @@ def attempt(file: bytes) -> np.ndarray | Undecodable:
     return decoding.attempt(lambda: decoding.square(file, 12))
 
 
-MUTATIONS = (60, 10_000)
+MUTATIONS = (60, 12_500)
 
 
 def mutated(chance: np.random.Generator, content: bytes, places: Sequence[int] = ()) -> bytes:

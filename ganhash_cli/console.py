@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ganhash_cli.engine.names import safe as safe
-from ganhash_cli.errors import GanhashError, Interrupted
+from ganhash_cli.errors import GanhashError, Interrupted, NothingFound
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -105,7 +105,8 @@ def fail(error: GanhashError) -> None:
         facts = {"kind": type(error).__name__, "exit": error.exit_code, "message": error.message, "hint": error.hint}
         _tell(_line({"error": facts}))
         return
-    _tell(f"error: {safe(error.message)}")
+    what = "" if isinstance(error, NothingFound) else "error: "  # to find nothing is an answer
+    _tell(f"{what}{safe(error.message)}")
     if error.hint:
         _tell(f"  hint: {safe(error.hint)}")
 

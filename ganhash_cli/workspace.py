@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from ganhash_cli.errors import UsageError
+from ganhash_cli.errors import InputError, UsageError
 
 FAKES = Path("fakes")
 MODEL = Path("model")
@@ -44,6 +44,16 @@ def _require_shallow(found: dict[str, Any]) -> None:
         ]
     if level:
         raise ValueError("it is nested too deeply")
+
+
+def standing() -> list[Path]:
+    """Return what stands here of fakes, a model and codes, under their default names; `InputError` for nothing."""
+    places = [place for place in (FAKES, MODEL, CODES) if place.exists()]
+    if not places:
+        raise InputError(
+            "there are no fakes, no model and no codes here", hint="name a fakes folder, a model folder or a codes file"
+        )
+    return places
 
 
 def cache() -> Path | None:

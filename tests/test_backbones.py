@@ -77,6 +77,11 @@ def test_timm_models_return_as_many_features_as_they_promise(model: str):
         assert backbone(torch.zeros(2, 3, 64, 64)).shape == (2, backbone.feature_dim)
 
 
+def test_close_names_of_timm_models_are_told() -> None:
+    with pytest.raises(UsageError, match="no backbone named 'resnet5'; did you mean 'resnet50'"):
+        backbones.identify("resnet5", {})
+
+
 def test_the_name_of_a_timm_model_stands_for_the_plugin():
     identity = backbones.identify("resnet18", {"pretrained": "false"})
     assert (identity.name, identity.options["model"], identity.options["pretrained"]) == ("timm", "resnet18", False)

@@ -51,6 +51,14 @@ def test_codes_are_told_of(capsys: Printed) -> None:
     assert (record["classes"], record["root"]) == (["blue", "green", "red"], str(Path("folder").resolve()))
 
 
+def test_without_a_path_all_that_stands_here_is_told_of(capsys: Printed) -> None:
+    code, out, _ = run(capsys, "info", "--json")
+    kinds = [json.loads(line)["kind"] for line in out.splitlines()]
+    assert (code, kinds) == (0, ["fakes", "model", "codes"])
+    code, out, _ = run(capsys, "info")
+    assert (code, out.count("kind\t"), out.count("\n\n")) == (0, 3, 2)
+
+
 def test_a_model_is_told_of(capsys: Printed) -> None:
     record = told(capsys, "model")
     assert (record["kind"], record["backbone"], record["bits"]) == ("model", "linear", BITS)

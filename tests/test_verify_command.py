@@ -166,7 +166,7 @@ def test_nothing_here_is_exit_4(capsys: Printed, tmp_path: Path, monkeypatch: py
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     code, _, error = run(capsys, "verify")
-    assert (code, "nothing to verify here" in error) == (4, True)
+    assert (code, "there are no fakes, no model and no codes here" in error) == (4, True)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\nbroken", b"no codes"])

@@ -6,22 +6,28 @@ from typing import Annotated, Any
 
 import typer
 
-from ganhash_cli import console
+from ganhash_cli import console, workspace
 from ganhash_cli.commands import options
 from ganhash_cli.errors import InputError
 
 
 def info(
-    path: Annotated[Path, typer.Argument(help="fakes/, model/ or codes.h5.", show_default=False)],
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="fakes/, model/ or codes.h5. Without it: all of them that stand here.", show_default=False),
+    ] = None,
     untrusted: options.Untrusted = False,
     json: options.Json = False,
 ) -> None:
     """Tell what a fakes folder, a model folder or a codes file holds."""
-    options.examine(untrusted, path)
-    facts = _facts(path)
-    if json:
-        console.emit(facts)
-    else:
+    options.examine(untrusted, path or workspace.CODES)
+    for number, place in enumerate([path] if path else workspace.standing()):
+        facts = _facts(place)
+        if json:
+            console.emit(facts)
+            continue
+        if number:
+            console.say("")
         console.table(["", ""], [[name, console.safe(_text(value))] for name, value in facts.items()])
 
 

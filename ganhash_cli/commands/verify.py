@@ -8,7 +8,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options
-from ganhash_cli.errors import CorruptError, InputError
+from ganhash_cli.errors import CorruptError
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.verification import Verified
@@ -33,7 +33,8 @@ def verify(
     from ganhash_cli.engine import verification
 
     options.examine(untrusted, path or workspace.CODES)
-    found = [console.follow(verification.verify(place), saves=False) for place in ([path] if path else _standing())]
+    places = [path] if path else workspace.standing()
+    found = [console.follow(verification.verify(place), saves=False) for place in places]
     for result in found:
         _show(result, json)
     damaged = [result for result in found if result.wrong]
@@ -42,13 +43,6 @@ def verify(
         count = sum(len(result.wrong) for result in damaged)
         more = f", and {count - 1:,} more" if count > 1 else ""
         raise CorruptError(f"{damaged[0].wrong[0]}{more}", hint=f"make it again: {again}")
-
-
-def _standing() -> list[Path]:
-    places = [place for place in (workspace.FAKES, workspace.MODEL, workspace.CODES) if place.exists()]
-    if not places:
-        raise InputError("there is nothing to verify here", hint="name a fakes folder, a model folder or a codes file")
-    return places
 
 
 def _show(result: "Verified", json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -23,8 +24,15 @@ def identify(name: str, given: Mapping[str, str]) -> Identity:
     if all(plugin.name != name for plugin in registry.plugins("backbone")):
         import timm
 
-        if timm.is_model(name.split(".")[0]):
+        model = name.split(".")[0]
+        if timm.is_model(model):
             return registry.identify("backbone", "timm", {"model": name, **given})
+        known = [*(plugin.name for plugin in registry.plugins("backbone")), *timm.list_models()]
+        if close := difflib.get_close_matches(model, known, n=3):
+            raise UsageError(
+                f"no backbone named {name!r}; did you mean {' or '.join(map(repr, close))}?",
+                hint="`ganhash plugins list` shows the plugins; the name of any timm model will do, too",
+            )
     return registry.identify("backbone", name, given)
 
 

@@ -44,9 +44,10 @@ def dedup(
     json: options.Json = False,
 ) -> None:
     """Find duplicate and nearly duplicate images, in groups, the best of each first. It deletes nothing."""
-    from ganhash_cli.engine import duplicates
+    from ganhash_cli.engine import duplicates, outputs
 
-    views.require_suffixes(None, html)
+    if html:
+        outputs.require(html, outputs.PAGE, "--html")
     if exact and max_distance is not None:
         raise UsageError("--exact allows no --max-distance", hint="leave one of them out")
     options.examine(untrusted, Path(images), *([reference] if reference else []))

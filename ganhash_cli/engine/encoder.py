@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import codes, distinct, files, images, parallel
+from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel
 from ganhash_cli.engine import runtime as runtimes
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
@@ -94,6 +94,7 @@ def encode(
     started = time.monotonic()
     if out.is_dir():
         raise StorageError(f"cannot write {out}: it is a folder", hint="name a file with -o")
+    outputs.require_codes(out)
     refused = [images.refuse(bad.path, bad.reason, strict=strict) for bad in collection.skipped]
     class_names = collection.class_names if collection.labelled else ()
     header = Header(

@@ -61,7 +61,7 @@ def test_a_folder_is_no_file_to_write(command: list[str], output: str, capsys: P
     Path(output).mkdir()
     code, _, error = run(capsys, *command, output)
     assert code == 2
-    assert f"{output}: that is a folder" in error
+    assert f"{output} is a folder" in error
 
 
 def test_the_picture_that_was_asked_for_is_not_drawn_over(capsys: Printed) -> None:

@@ -23,7 +23,7 @@ from ganhash_cli.plugin.registry import Plugin
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found; `faults` are those of `plugins`, in their order."""
+    """What was found; `faults` are those of `plugins`, in their order; `settings` are those that no option takes."""
 
     python: str
     dependencies: list[Dependency] | None
@@ -34,6 +34,7 @@ class Diagnosis:
     plugins: list[Plugin]
     faults: list[Fault | None]
     loaded: bool
+    settings: list[tuple[str, str]]
     holdings: Holdings
 
     @property
@@ -49,6 +50,7 @@ class Diagnosis:
             *packages,
             *problems.of_plugins(self.each_plugin),
             *problems.of_places(self.folder, self.temporary),
+            *problems.of_settings(self.settings),
             *problems.of_holdings(self.holdings, known=bool(packages)),
         ]
 
@@ -83,8 +85,19 @@ class Diagnosis:
         }
 
 
-def diagnose(fakes: Path, model: Path, codes: Path, *, load: bool, tell: Callable[[str], None]) -> Diagnosis:
-    """Look at everything; what takes seconds is told of before. `load` imports every plugin, elsewhere."""
+def diagnose(
+    fakes: Path,
+    model: Path,
+    codes: Path,
+    settings: list[tuple[str, str]],
+    *,
+    load: bool,
+    tell: Callable[[str], None],
+) -> Diagnosis:
+    """Look at everything; what takes seconds is told of before. `load` imports every plugin, elsewhere.
+
+    `settings` are the places of those that no option takes, and what is wrong with each.
+    """
     try:
         dependencies = installation.dependencies()
     except PackageNotFoundError:
@@ -109,6 +122,7 @@ def diagnose(fakes: Path, model: Path, codes: Path, *, load: bool, tell: Callabl
         plugins=found,
         faults=faults,
         loaded=load,
+        settings=settings,
         holdings=holdings.look(fakes, model, codes),
     )
 

@@ -88,9 +88,8 @@ def _model(folder: Path) -> Holding:
     if not (folder / DESCRIPTION).exists():
         return Holding("unfinished" if (folder / "checkpoints").exists() else "other")
     found = Bundle.open(folder)
-    gone = [file for file in found.files if not file.is_file()]
-    if gone:
-        return Holding("damaged", detail=f"{gone[0]} is missing")
+    for file in found.files:
+        found.verified(file)
     facts: dict[str, int | str] = {"bits": found.bits, "pixels": found.side, **_name(found.backbone, "backbone")}
     return Holding("whole", {**facts, "training_digest": found.training_digest}, found.fingerprint)
 

@@ -30,21 +30,20 @@ PNG_TEXT = {"Software": "ganhash"}
 
 def require(path: Path, kind: Kind, option: str) -> None:
     """Raise `UsageError` where `path`, given as `option`, has another suffix, is a folder, or not ours to replace."""
-    if kind.suffixes and path.suffix.lower() not in kind.suffixes:
+    if not path.is_dir() and path.suffix.lower() not in kind.suffixes:
         raise UsageError(f"{option} {path}: it writes a {kind.what}", hint=f"{option} {path.stem}{kind.suffixes[0]}")
-    if path.is_dir():
-        raise UsageError(f"{option} {path}: that is a folder", hint="name a file in it")
-    require_ours(path, kind)
+    _require_ours(path, kind)
 
 
 def require_codes(path: Path) -> None:
-    """Raise `UsageError` where `path` is a file that neither its name nor its first bytes tell to be a codes file."""
-    if path.suffix != ".h5":
-        require_ours(path, CODES)
+    """Raise `UsageError` where `path` is a folder, or a file that neither by name nor by content is a codes file."""
+    if path.is_dir() or path.suffix != ".h5":
+        _require_ours(path, CODES)
 
 
-def require_ours(path: Path, kind: Kind) -> None:
-    """Raise `UsageError` where `path` is a file that is not empty and was not written as this kind."""
+def _require_ours(path: Path, kind: Kind) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", hint="name a file in it")
     if not path.is_file() or path.stat().st_size == 0:
         return
     with path.open("rb") as stream:

@@ -10,7 +10,15 @@ from ganhash_cli.engine.accelerators import Accelerators
 from ganhash_cli.engine.holdings import Holdings
 from ganhash_cli.engine.installation import Dependency
 from ganhash_cli.engine.machine import Place
-from ganhash_cli.errors import CorruptError, InputError, InstallationError, MismatchError, PluginError, StorageError
+from ganhash_cli.errors import (
+    CorruptError,
+    InputError,
+    InstallationError,
+    MismatchError,
+    PluginError,
+    StorageError,
+    UsageError,
+)
 from ganhash_cli.plugin.probing import Fault
 from ganhash_cli.plugin.registry import Plugin
 
@@ -79,6 +87,14 @@ def of_places(folder: Place, temporary: Place) -> list[Problem]:
         Problem(name, f"cannot be written to: {place.fault}", mend, StorageError.exit_code)
         for name, place, mend in places
         if place.fault
+    ]
+
+
+def of_settings(wrong: list[tuple[str, str]]) -> list[Problem]:
+    """Name the places of settings that no option takes."""
+    return [
+        Problem(place, "sets what no option takes", "change it there, or take it out", UsageError.exit_code, said)
+        for place, said in wrong
     ]
 
 

@@ -59,10 +59,14 @@ class Diagnosis:
         """The command that comes next in this folder."""
         if wrong := problems.of_holdings(self.holdings, known=True):
             return wrong[0].mend
-        fakes, model, codes = (getattr(self.holdings, name).state for name in problems.AGAIN)
+        fakes, model, codes = (getattr(self.holdings, name).state for name in problems.PARTS)
         if model == "whole" and fakes != "unfinished":
             return "ganhash query IMAGE" if codes == "whole" else "ganhash encode FOLDER"
-        return "ganhash train" if model == "unfinished" or fakes == "whole" else "ganhash generate"
+        if fakes == "whole":
+            return " ".join(["ganhash train", *self.holdings.fakes.images])
+        if model == "unfinished":
+            return "ganhash train IMAGES"
+        return "ganhash generate IMAGES" if fakes == "unfinished" else "ganhash generate"
 
     def record(self) -> dict[str, Any]:
         """Return all of it as plain values for JSON, without a name of a file, a person or a machine."""
@@ -76,7 +80,7 @@ class Diagnosis:
             "plugins": [_plain(plugin, fault) for plugin, fault in self.each_plugin],
             "plugins_loaded": self.loaded,
             "holds": {
-                **{name: _state(getattr(self.holdings, name)) for name in problems.AGAIN},
+                **{name: _state(getattr(self.holdings, name)) for name in problems.PARTS},
                 "model_is_of_the_fakes_images": self.holdings.model_is_of_the_fakes_images,
                 "codes_are_the_models": self.holdings.codes_are_the_models,
             },

@@ -14,6 +14,7 @@ FOUNDATIONS = [
     *(
         "progress",
         "names",
+        "differences",
         "files",
         "outputs",
         "board",

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganhash_cli import __version__, console, settings
+from ganhash_cli import __version__, console, settings, terminal
 from ganhash_cli.commands import (
     completion,
     dedup,
@@ -35,6 +35,8 @@ from ganhash_cli.commands import (
 from ganhash_cli.console import ProgressName
 from ganhash_cli.engine import ranks
 from ganhash_cli.errors import GanhashError, InstallationError, Interrupted, StorageError, UsageError
+
+_BOXED = 60  # columns in which help has room in boxes
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
@@ -190,7 +192,10 @@ def _command() -> Any:
     """Return the command line as Click has it, with what holds for every option of every verb."""
     command = typer.main.get_command(app)
     root: Any = typer.Context(command, info_name="ganhash", **command.context_settings)
+    narrow = terminal.width() < _BOXED
     for each in settings.below(root):
+        if narrow:
+            each.command.rich_markup_mode = None  # columns in boxes would be cut; Click's own help is not
         for parameter in (*each.command.params, each.command.get_help_option(each)):
             parameter.show_envvar = False  # the rule that gives its name stands below the commands
             parameter.allow_from_autoenv = parameter.callback is None  # else it acts at once, as --version does

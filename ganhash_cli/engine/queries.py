@@ -103,9 +103,13 @@ def hash_content(hasher: Hasher, content: bytes, side: int, memory: int) -> bits
 
 
 def openable(root: bytes, path: bytes) -> bytes:
-    """Return a path that can be opened from here: relative below the current folder, else absolute."""
-    here, full = os.path.join(os.getcwdb(), b""), os.path.join(root, path)
-    return full.removeprefix(here)
+    """Return a path as one would type it here: relative to the current folder, or absolute where that is shorter."""
+    here, full = os.getcwdb(), os.path.join(root, path)
+    below = full.removeprefix(os.path.join(here, b""))
+    try:
+        return min(below, os.path.relpath(full, here), key=len)
+    except ValueError:  # another drive of Windows
+        return full
 
 
 def _none(collection: Collection, skipped: Iterable[Skipped]) -> InputError:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ganhash_cli.engine import decoders, files
 from ganhash_cli.engine.decoding import Undecodable
+from ganhash_cli.engine.names import shortened
 from ganhash_cli.engine.results import Answer
 
 MOST_ROWS = 50
@@ -107,10 +108,7 @@ def _caption(pen: ImageDraw.ImageDraw, corner: tuple[int, int], first: str, seco
 
 def _fitting(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Shorten a text to the width of a tile."""
-    shown = text
-    while shown and pen.textlength(shown if shown == text else f"{shown}...", font) > _TILE:
-        shown = shown[:-1]
-    return shown if shown == text else f"{shown}..."
+    return shortened(text, lambda shown: pen.textlength(shown, font) <= _TILE)
 
 
 def _name(path: bytes) -> str:

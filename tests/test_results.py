@@ -233,6 +233,11 @@ def test_a_long_name_is_shortened_to_its_tile(tmp_path: Path) -> None:
     assert sheet.draw(long).tobytes() == sheet.draw(short).tobytes()
 
 
+def test_a_sheet_tells_neighbours_of_one_label_apart() -> None:
+    one, other = (sheet.draw([Answer(b"q", (), (hit(path=path),), 9, 1)]).tobytes() for path in (b"1.png", b"2.png"))
+    assert one != other
+
+
 def test_the_results_and_the_sheet_agree_on_a_folder(stored: Path, coloured: Path) -> None:
     with codes.open_codes(stored) as opened:
         answers = results.answer(opened, ask(coloured / "red"), 3)

@@ -50,12 +50,12 @@ _MEANINGS = {
 def write(report: Report, path: Path) -> None:
     """Write the page, chapter by chapter."""
     with files.atomic_write(path) as stream:
-        for part in _parts(report):
+        for part in _parts(report, path.parent):
             stream.write(part.encode())
 
 
-def _parts(report: Report) -> Iterator[str]:
-    chapters = dict(_chapters(report))
+def _parts(report: Report, folder: Path) -> Iterator[str]:
+    chapters = dict(_chapters(report, folder))
     links = "\n".join(f'<a href="#c{number}">{name}</a>' for number, name in enumerate(chapters))
     yield page.head(_title(report), f"{_facts(report)}\n<nav>\n{links}\n</nav>", _STYLE + _class_style())
     for number, (name, content) in enumerate(chapters.items()):
@@ -65,7 +65,7 @@ def _parts(report: Report) -> Iterator[str]:
     yield page.TAIL
 
 
-def _chapters(report: Report) -> Iterator[tuple[str, Iterable[str]]]:
+def _chapters(report: Report, folder: Path) -> Iterator[tuple[str, Iterable[str]]]:
     """Give the chapters that there are, with their pieces; those that are not are told of in one of their own."""
     if isinstance(report.epochs, Epochs):
         yield "Training", _training(report.epochs)
@@ -77,7 +77,7 @@ def _chapters(report: Report) -> Iterator[tuple[str, Iterable[str]]]:
     if isinstance(retrieval, Retrieval) and isinstance(retrieval.figures, Evaluation):
         yield "Retrieval", _retrieval(retrieval.figures)
     if isinstance(retrieval, Retrieval):
-        yield "Queries", _queries(retrieval)
+        yield "Queries", _queries(retrieval, folder)
     if isinstance(portrait, Portrait):
         yield "Bits", _bits(portrait)
         yield "Map", _map(portrait)
@@ -189,7 +189,7 @@ def _retrieval(figures: Evaluation) -> Iterator[str]:
     yield f"<p>{' '.join(notes)}</p>\n"
 
 
-def _queries(retrieval: Retrieval) -> Iterator[str]:
+def _queries(retrieval: Retrieval, folder: Path) -> Iterator[str]:
     best, worst = retrieval.best, retrieval.worst
     shown = [*worst, *best]
     names = (file for answer, _ in shown for file in (answer.query, *(hit.path for hit in answer.hits)))
@@ -208,7 +208,7 @@ def _queries(retrieval: Retrieval) -> Iterator[str]:
         for answer, value in answers:
             number += 1
             fact = "" if math.isnan(value) else f"average precision {value:.3f}"
-            yield page.section(number, answer, tiles, heading="h4", fact=fact)
+            yield page.section(number, answer, tiles, folder, heading="h4", fact=fact)
 
 
 def _bits(portrait: Portrait) -> Iterator[str]:

@@ -84,7 +84,7 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, answer: Answer, top:
         corner = (_left(column), top)
         frame = {True: RIGHT, False: WRONG, None: _PAPER}[answer.right(hit)]
         _draw_tile(sheet, pen, corner, next(tiles), frame)
-        _caption(pen, corner, f"{hit.distance}/{hit.bits}", _text(hit.label) or _name(hit.path))
+        _caption(pen, corner, f"{hit.distance}/{hit.bits}  {_text(hit.label)}", _name(hit.path))
 
 
 def _draw_tile(sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile: Drawn, frame: str) -> None:

@@ -167,12 +167,17 @@ def _about(answers: Sequence[Answer]) -> str:
     if any(len(answer.hits) > MOST_HITS for answer in answers):
         lines.append(f"Of each, the first {MOST_HITS} neighbours are shown.")
     about = f"<p>{' '.join([*lines, OPENS])}</p>"
-    if any(answer.right(hit) is not None for answer, hit in hits):
-        about += (
-            '\n<p><span class="key right"><span class="mark">✓</span> same label as the query</span>'
-            '<span class="key wrong"><span class="mark">✗</span> another label</span></p>'
-        )
-    return about
+    return about + key(answers)
+
+
+def key(answers: Sequence[Answer]) -> str:
+    """Say what the frames mean, if there are any."""
+    if all(answer.right(hit) is None for answer in answers for hit in answer.hits):
+        return ""
+    return (
+        '\n<p><span class="key right"><span class="mark">✓</span> same label as the query</span>'
+        '<span class="key wrong"><span class="mark">✗</span> another label</span></p>'
+    )
 
 
 def section(

@@ -24,7 +24,7 @@ from ganhash_cli.engine.sheet import RIGHT, WRONG
 
 MOST_QUERIES, MOST_HITS = 200, 50  # some ten thousand pictures of 10 kB are what a browser still opens
 SIDE = 192  # pixels of a picture, drawn half as wide or more, for screens of many dots
-OPENS = "A click on a picture opens its file, while both lie where they did."
+OPENS = "A click on a picture opens its file, as long as page and images stay where they are."
 _QUALITY = 80  # of JPEG
 _FRAMES = {"right": RIGHT, "wrong": WRONG}
 THEMES = {

@@ -82,6 +82,16 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _add(group: typer.Typer, function: Callable[..., None], name: str | None = None) -> None:
+    group.command(name, short_help=_short(function))(verb(function))
+
+
+def _short(function: Callable[..., None]) -> str:
+    """Return the first sentence of a command's help, for lists of commands; Typer by itself cuts it at 45 letters."""
+    paragraph = " ".join((function.__doc__ or "").partition("\n\n")[0].split())
+    return f"{paragraph.partition('. ')[0].removesuffix('.')}."
+
+
 def _set_verbosity(verbose: int, quiet: bool) -> None:
     if quiet:
         console.verbosity = -1
@@ -135,13 +145,12 @@ for command in (
     verify.verify,
     doctor.doctor,
 ):
-    app.command()(verb(command))
-plugins_app = typer.Typer(
-    name="plugins", help="List the backbones, generators and indexes, show their options, check them."
-)
-plugins_app.command("list")(verb(plugins.list_plugins))
-plugins_app.command("show")(verb(plugins.show_plugin))
-plugins_app.command("check")(verb(plugins.check_plugin))
+    _add(app, command)
+_ABOUT_PLUGINS = "List the backbones, generators and indexes, show their options, check them."
+plugins_app = typer.Typer(name="plugins", help=_ABOUT_PLUGINS, short_help=_ABOUT_PLUGINS)
+_add(plugins_app, plugins.list_plugins, "list")
+_add(plugins_app, plugins.show_plugin, "show")
+_add(plugins_app, plugins.check_plugin, "check")
 app.add_typer(plugins_app)
 
 

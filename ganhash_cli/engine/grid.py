@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ganhash_cli.engine.files import atomic_write
+from ganhash_cli.engine.names import shortened
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -17,6 +18,7 @@ Band = tuple[str, Images, Images]
 
 COLUMNS = 16
 MOST_CLASSES = 20
+_LONGEST = 24  # characters of a name
 _CELL = 56  # least side of an image in the grid, in pixels
 _GAP = 2
 _MARGIN = 20
@@ -47,7 +49,11 @@ def by_class(
     present = [label for label in range(len(names)) if (fake_labels == label).any()]
     chosen = present[:: -(-len(present) // MOST_CLASSES)]
     return [
-        (_shortened(names[label]), real[real_labels == label][:COLUMNS], fake[fake_labels == label][:COLUMNS])
+        (
+            shortened(names[label], lambda name: len(name) <= _LONGEST),
+            real[real_labels == label][:COLUMNS],
+            fake[fake_labels == label][:COLUMNS],
+        )
         for label in chosen
     ]
 
@@ -79,7 +85,3 @@ def _enlarged(image: Images, scale: int) -> Image.Image:
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
-
-
-def _shortened(name: str, most: int = 24) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from ganhash_cli.engine import decoders, files, outputs
 from ganhash_cli.engine.decoding import Undecodable
+from ganhash_cli.engine.names import shortened
 from ganhash_cli.engine.results import Answer
 
 MOST_ROWS = 50
@@ -85,7 +86,7 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, answer: Answer, top:
         corner = (_left(column), top)
         frame = {True: RIGHT, False: WRONG, None: _PAPER}[answer.right(hit)]
         _draw_tile(sheet, pen, corner, next(tiles), frame)
-        _caption(pen, corner, f"{hit.distance}/{hit.bits}", _text(hit.label) or _name(hit.path))
+        _caption(pen, corner, f"{hit.distance}/{hit.bits}  {_text(hit.label)}", _name(hit.path))
 
 
 def _draw_tile(sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile: Drawn, frame: str) -> None:
@@ -109,10 +110,7 @@ def _caption(pen: ImageDraw.ImageDraw, corner: tuple[int, int], first: str, seco
 
 def _fitting(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Shorten a text to the width of a tile."""
-    shown = text
-    while shown and pen.textlength(shown if shown == text else f"{shown}...", font) > _TILE:
-        shown = shown[:-1]
-    return shown if shown == text else f"{shown}..."
+    return shortened(text, lambda shown: pen.textlength(shown, font) <= _TILE)
 
 
 def _name(path: bytes) -> str:

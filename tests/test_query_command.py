@@ -244,9 +244,9 @@ def test_a_gallery_shows_right_and_wrong_where_queries_have_labels(capsys: Print
 
 
 def test_a_gallery_takes_the_place_of_the_one_before(capsys: Printed) -> None:
-    Path("out.html").write_text("before")
-    assert run(capsys, "query", FIRST, "--html", "out.html")[0] == 0
-    assert "before" not in Path("out.html").read_text()
+    for asked, other in ((FIRST, "red"), ("folder/red/00.png", "blue")):
+        assert run(capsys, "query", asked, "--html", "out.html", "-k", "1")[0] == 0
+        assert f"{other}/" not in Path("out.html").read_text()
 
 
 @pytest.mark.parametrize("name", ["out.png", "out"])
@@ -307,9 +307,9 @@ def test_a_hit_that_is_gone_cannot_be_opened_and_that_is_said() -> None:
     assert (code, seen, "it is not there any more" in error) == (0, [], True)
 
 
-@pytest.mark.parametrize("options", [["--html", "out.html"], ["--sheet", "out.png"]])
+@pytest.mark.parametrize("options", [["--html", "file/out.html"], ["--sheet", "file/out.png"]])
 def test_a_view_that_cannot_be_written_is_exit_7(capsys: Printed, options: list[str]) -> None:
-    Path(options[1]).mkdir()
+    Path("file").touch()
     code, out, error = run(capsys, "query", FIRST, *options)
     assert (code, out, f"cannot write {options[1]}" in error) == (7, "", True)
 
@@ -370,3 +370,9 @@ def test_a_reader_that_goes_early_is_no_failure(options: list[str]) -> None:
         child.stdout.close()
         error = child.stderr.read().decode()
     assert (child.returncode, Path("sheet.png").is_file(), "Error" in error) == (0, True, False), error
+
+
+def test_who_searches_one_shard_is_told_that_it_is_a_part(capsys: Printed) -> None:
+    assert run(capsys, "encode", "folder", "--shard", "1/2", "-o", "part.h5")[0] == 0
+    _, _, told = run(capsys, "query", "folder/red/00.png", "--codes", "part.h5")
+    assert ", of shard 1/2 alone" in told

@@ -149,7 +149,8 @@ def _search_here(
         started = time.perf_counter()
         answers = results.answer(stored, hashed, k, most, rerank=rerank, index=searched)
         seconds = time.perf_counter() - started
-        return _Found(answers, hashed.skipped, stored.header.bits, seconds, _how(searched))
+        part = f", of shard {stored.header.shard} alone" if stored.header.shard else ""
+        return _Found(answers, hashed.skipped, stored.header.bits, seconds, part + _how(searched))
 
 
 def _search_there(

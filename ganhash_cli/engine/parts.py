@@ -46,7 +46,7 @@ def require_whole(opened: Sequence[StoredCodes]) -> None:
         named = ", ".join(map(str, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
         raise InputError(
             f"of {count} shards {len(missing)} {'is' if len(missing) == 1 else 'are'} missing: {named}",
-            hint=f"`ganhash encode FOLDER --shard {missing[0]}/{count} -o FILE` makes the first of them",
+            hint=f"`ganhash encode FOLDER --shard {missing[0]}/{count} -o FILE` makes {'it' if len(missing) == 1 else 'the first of them'}",
         )
 
 

@@ -159,8 +159,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as ended:
+        sys.exit(_unread(ended))
     except Exception as error:
         sys.exit(_explain(error))
+
+
+def _unread(ended: SystemExit) -> Any:
+    """Return the exit code, even where nobody reads our help or usage errors; Rich and Click make it 1."""
+    broken, code = ended.__context__, ended.code
+    if isinstance(broken, BrokenPipeError):
+        code = getattr(broken.__context__, "exit_code", 0)  # of the error that was being told, if one was
+    try:
+        sys.stdout.flush()
+    except OSError as error:  # what was printed without a verb, as by --version
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code if isinstance(error, BrokenPipeError) else _explain(error)
+    return code
 
 
 def _expect(arguments: Sequence[str]) -> None:

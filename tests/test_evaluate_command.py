@@ -125,6 +125,22 @@ def test_a_person_reads_each_figure_with_its_exact_name(capsys: Printed) -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "shown", "said"),
+    [
+        ([], [], "without mAP@1000 and P@100: the database holds 7 images"),
+        (["-r", "7"], ["mAP@7 (tie-aware)"], "without P@100: the database holds 7 images"),
+        (["-r", "8", "-k", "7"], ["P@7 (tie-aware)"], "without mAP@8: the database holds 7 images"),
+    ],
+)
+def test_no_figure_claims_more_images_than_there_are(
+    capsys: Printed, options: list[str], shown: list[str], said: str
+) -> None:
+    code, out, error = run(capsys, *EVALUATE, *options)
+    cut = [line.split("\t")[0] for line in out.splitlines() if "@" in line and "@all" not in line and "@H" not in line]
+    assert (code, cut, said in error) == (0, shown, True), error
+
+
 def test_classes_are_matched_by_name_not_by_number(capsys: Printed) -> None:
     shutil.rmtree("queries/blue")
     shutil.rmtree("queries/green")

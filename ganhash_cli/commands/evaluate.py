@@ -91,8 +91,11 @@ def _rows(result: "Evaluation") -> list[list[str]]:
     shown = {
         "mAP@all (tie-aware)": _share(figures["map_at_all"]),
         **({"mAP@all, reranked": _share(figures["map_at_all_reranked"])} if "map_at_all_reranked" in figures else {}),
-        f"mAP@{result.r} (tie-aware)": _share(figures["map_at_r"]),
-        f"P@{result.k} (tie-aware)": _share(figures["precision_at_k"]),
+        **{
+            f"{name} (tie-aware)": _share(figures[figure])
+            for figure, (name, first) in _cut_offs(result).items()
+            if first <= result.database
+        },
         "P@H<=2": _share(figures["precision_within_2"]),
         "empty balls at H<=2": _share(figures["empty_balls_within_2"]),
         "distinct codes": f"{result.distinct:,} of {result.database:,}",
@@ -103,6 +106,11 @@ def _rows(result: "Evaluation") -> list[list[str]]:
         "queries": f"{result.queries:,}",
     }
     return [[name, value] for name, value in shown.items()]
+
+
+def _cut_offs(result: "Evaluation") -> dict[str, tuple[str, int]]:
+    """Return the figures of the first so many images: their names for a person, and how many."""
+    return {"map_at_r": (f"mAP@{result.r}", result.r), "precision_at_k": (f"P@{result.k}", result.k)}
 
 
 def _share(value: float | None) -> str:
@@ -123,6 +131,10 @@ def _write(result: "Evaluation", plot: Path | None, csv: Path | None) -> None:
 def _note(result: "Evaluation") -> None:
     """Say what the figures leave out, and what could not be checked."""
     known = result.overlap
+    if beyond := [name for name, first in _cut_offs(result).values() if first > result.database]:
+        console.note(
+            f"without {' and '.join(beyond)}: the database holds {result.database:,} images; -r and -k take fewer"
+        )
     if result.recall:
         console.note(f"the figures rank all codes; the index searches approximately: {result.recall} of the queries")
     if result.without_relevant:

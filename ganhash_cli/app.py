@@ -1,6 +1,5 @@
 """Assembles the verbs; the one place where an error becomes one line and an exit code."""
 
-import difflib
 import errno
 import functools
 import inspect
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganhash_cli import __version__, console, workspace
+from ganhash_cli import __version__, console, settings
 from ganhash_cli.commands import (
     completion,
     dedup,
@@ -48,13 +47,18 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     """Let a command also take -v and -q, which work before the verb too, and --progress."""
 
     @functools.wraps(function)
-    def run(*, verbose: int, quiet: bool, progress: ProgressName, **options: Any) -> None:
+    def run(*, context: typer.Context, verbose: int, quiet: bool, progress: ProgressName, **options: Any) -> None:
         _set_verbosity(verbose, quiet)
         console.progress_as = progress
         console.machine = bool(options.get("json"))
         try:
-            function(**options)
+            if (wrong := context.find_root().obj) and not takes_context:
+                raise wrong
+            function(**options, **({"context": context} if takes_context else {}))
             sys.stdout.flush()
+        except UsageError as error:
+            error.message = settings.blamed(context, error.message)
+            raise
         except BrokenPipeError:
             # Whoever read our output has gone, as `| head` does; keep Python from complaining at exit. Caught here,
             # since Click would make of it exit 1, which is a bug's.
@@ -66,9 +70,13 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         for name, (annotation, default) in shared.items()
     ]
     signature = inspect.signature(function)
+    takes_context = "context" in signature.parameters
+    if not takes_context:
+        extra.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
     # Typer reads options from the signature; functions have no such attribute by their type.
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])  # type: ignore[attr-defined]
     run.__annotations__ = {**function.__annotations__, **{name: each for name, (each, _) in shared.items()}}
+    run.__annotations__["context"] = typer.Context
     return run
 
 
@@ -82,6 +90,7 @@ def _set_verbosity(verbose: int, quiet: bool) -> None:
 app = typer.Typer(
     name="ganhash",
     no_args_is_help=True,
+    epilog="Every option can also be set in the environment, as GANHASH_QUERY_K=5, or in ganhash.toml.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -147,14 +156,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _expect(sys.argv[1:] if arguments is None else arguments)
     try:
         # A shell that completes a line wants no error of a settings file, and its answers do not depend on one.
-        settings = {} if completion.in_use() else _settings()
-        # What Click finds wrong it explains itself, in a box; for programs we do.
-        code = app(
+        command = _command()
+        given, wrong = ({}, None) if completion.in_use() else _settings(command)
+        code = command.main(
             arguments,
             prog_name="ganhash",
-            auto_envvar_prefix="GANHASH",
-            default_map=settings,
-            standalone_mode=not _for_programs(),
+            auto_envvar_prefix=settings.ENVIRONMENT,
+            default_map=given,
+            obj=wrong,
+            standalone_mode=False,  # what is wrong with the words is told like every other error
         )
         sys.exit(code if isinstance(code, int) else 0)
     except KeyboardInterrupt:
@@ -166,10 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _unread(ended: SystemExit) -> Any:
-    """Return the exit code, even where nobody reads our help or usage errors; Rich and Click make it 1."""
-    broken, code = ended.__context__, ended.code
-    if isinstance(broken, BrokenPipeError):
-        code = getattr(broken.__context__, "exit_code", 0)  # of the error that was being told, if one was
+    """Return the exit code, 0 even where nobody reads our help: Rich makes that a 1."""
+    code = 0 if isinstance(ended.__context__, BrokenPipeError) else ended.code
     try:
         sys.stdout.flush()
     except OSError as error:  # what was printed without a verb, as by --version
@@ -191,30 +199,23 @@ def _for_programs() -> bool:
     return console.machine or console.progress_as == ProgressName.json
 
 
-def _settings() -> dict[str, Any]:
-    """Read `ganhash.toml`; what no command knows is refused, since a setting that does nothing misleads."""
-    given = workspace.settings()
-    return _known(given, typer.main.get_command(app), str(workspace.SETTINGS)) if given else {}
+def _command() -> Any:
+    """Return the command line as Click has it, with what holds for every option of every verb."""
+    command = typer.main.get_command(app)
+    root: Any = typer.Context(command, info_name="ganhash", **command.context_settings)
+    for each in settings.below(root):
+        for parameter in (*each.command.params, each.command.get_help_option(each)):
+            parameter.show_envvar = False  # the rule that gives its name stands below the commands
+            parameter.allow_from_autoenv = parameter.callback is None  # else it acts at once, as --version does
+    return command
 
 
-def _known(given: dict[str, Any], command: Any, where: str) -> dict[str, Any]:
-    """Return settings with their names as Click wants them: tables are commands, keys are options."""
-    commands = getattr(command, "commands", {})
-    options = {parameter.name for parameter in command.params}
-    known: dict[str, Any] = {}
-    for name, value in given.items():
-        if isinstance(value, dict) and name in commands:
-            known[name] = _known(value, commands[name], f"{where} [{name}]")
-        elif not isinstance(value, dict) and name.replace("-", "_") in options:
-            known[name.replace("-", "_")] = value
-        else:
-            what, names = ("command", commands) if isinstance(value, dict) else ("option", options)
-            close = difflib.get_close_matches(name, [str(each) for each in names], n=1)
-            raise UsageError(
-                f"{where}: there is no {what} {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
-                hint="`ganhash --help` lists the commands, `ganhash COMMAND --help` their options",
-            )
-    return known
+def _settings(command: Any) -> tuple[dict[str, Any], UsageError | None]:
+    """Read `ganhash.toml`, or say what is wrong with it: no --help and no `doctor` is refused for that."""
+    try:
+        return settings.known(settings.read(), command), None
+    except UsageError as error:
+        return {}, error
 
 
 def _explain(error: Exception) -> int:
@@ -227,7 +228,15 @@ def _explain(error: Exception) -> int:
         return error.exit_code
     # Click's own errors, told by what they can do: Typer keeps their class to itself.
     if (explain := getattr(error, "format_message", None)) and not isinstance(error, GanhashError):
-        error = UsageError(explain(), hint="`ganhash COMMAND --help` lists the options")
+        context: Any = getattr(error, "ctx", None)
+        path = context.command_path if context else "ganhash"
+        what = "commands" if hasattr(context and context.command, "commands") else "options"
+        if not explain():  # the help, which is printed already
+            return UsageError.exit_code
+        wrong = context and context.find_root().obj  # what is missing may stand in the file that cannot be read
+        error = wrong or UsageError(
+            settings.blamed(context, explain()) if context else explain(), hint=f"`{path} --help` lists the {what}"
+        )
     if isinstance(error, MemoryError):
         error = StorageError("out of memory", hint="use smaller images, a smaller batch, or more memory")
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("ganhash"):

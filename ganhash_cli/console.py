@@ -177,11 +177,13 @@ def follow(work: Work[T], seen: Callable[[Progress], object] = lambda _: None, *
     clean up; the second stops it at once.
     """
     pending: list[int] = []
-    with _signals(pending, saves=saves), _bars() as bars:
+    stages: list[str] = []
+    with _signals(pending, stages, saves=saves), _bars() as bars:
         draw = _on(bars) if bars else _in_objects() if progress_as == ProgressName.json else _in_lines()
         try:
             progress = next(work)
             while True:
+                stages[:] = [progress.stage]
                 draw(progress)
                 seen(progress)
                 progress = work.throw(Interrupted(pending[0], saved=saves)) if pending else next(work)
@@ -204,10 +206,11 @@ class _Notes(logging.Handler):
 
 
 @contextmanager
-def _signals(pending: list[int], *, saves: bool) -> Iterator[None]:
+def _signals(pending: list[int], stages: list[str], *, saves: bool) -> Iterator[None]:
     def remember(signum: int, frame: FrameType | None) -> None:
         pending.append(signum)
-        note(f"stopping after this step{' to save the state' if saves else ''}; once more to stop at once")
+        step = f"this step of {stages[0]}" if stages else "this step"
+        note(f"stopping after {safe(step)}{', to save the state' if saves else ''}; once more to stop at once")
         signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
 
     numbers = [signal.SIGINT, signal.SIGTERM]
@@ -284,6 +287,8 @@ def _in_lines() -> Callable[[Progress], None]:
         now = time.monotonic()
         if step.stage != stage:
             began, stage, first = now, step.stage, step.done
+            if step.total == 1 and step.done == 0:  # all of it is one step, of which no other word comes till its end
+                note(stage)
         if step.done >= step.total or now - last >= (LINE_SECONDS if verbosity < 1 else LINE_SECONDS_VERBOSE):
             parts = (f"{step.stage}:", *_texts(step), f"{now - began:.0f} s", _left(now - began, first, step))
             note("  ".join(part for part in parts if part))

@@ -223,3 +223,13 @@ def test_threads_that_wait_spin_briefly_unless_the_person_says_otherwise(own: di
     plain = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     done = subprocess.run([sys.executable, "-c", program], env=plain | own, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == seen
+
+
+@pytest.mark.parametrize("words", [["train", "--bits", "0"], ["generate", "--size", "500"]])
+def test_a_number_out_of_its_limits_is_refused_before_torch_is_loaded(words: list[str]):
+    program = (
+        "import sys\nfrom ganhash_cli.app import main\n"
+        f"try: main({words})\nexcept SystemExit as ended: print(ended.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, "must be from" in done.stderr) == ("2 False\n", True)

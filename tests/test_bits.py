@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ganhash_cli.engine.bits import MAX_BITS, hamming, pack, unpack, width
+from ganhash_cli.engine.bits import hamming, pack, unpack, width
+from ganhash_cli.engine.limits import MAX_BITS
 
 LENGTHS = [1, 7, 8, 9, 12, 31, 32, 33, 48, 64, 100, 128, 1024]
 

@@ -30,7 +30,7 @@ def reseal(folder: Path, *left_out: str, **changes: Any) -> None:
 def test_a_folder_without_a_description_holds_no_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no trained model") as raised:
         Bundle.open(tmp_path)
-    assert raised.value.hint == "make one with `ganhash train`"
+    assert raised.value.hint == "make one with `ganhash train IMAGES`"
 
 
 @pytest.mark.parametrize("change", [{"format": "other"}, {"schema": 2}], ids=str)
@@ -98,3 +98,10 @@ def test_a_model_of_an_earlier_ganhash_tells_no_training_images(folder: Path) ->
     found = Bundle.open(folder)
     assert found.training_images() is None
     assert [file.name for file in found.files] == [bundle.WEIGHTS, bundle.ONNX]
+
+
+def test_a_training_that_is_not_finished_is_no_model_yet(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(InputError, match="holds a training that is not finished") as raised:
+        Bundle.open(tmp_path)
+    assert "the `ganhash train` command that began it" in (raised.value.hint or "")

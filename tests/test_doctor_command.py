@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from ganhash_cli.engine import images
+from ganhash_cli.engine import images, sample
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.progress import finish
 from linear_hash import BITS, LinearHash, write_bundle
@@ -37,9 +37,9 @@ def told(printed: Printed, *options: str) -> tuple[int, dict[str, Any]]:
     return code, record
 
 
-def fill() -> None:
+def fill(source: str = "folder/") -> None:
     """Make a model, its codes, and fakes of other images."""
-    bundle = write_bundle(Path("model"))
+    bundle = write_bundle(Path("model"), source=source)
     finish(
         encode(bundle, images.collect(paint_classes(Path("folder"), each=2)), Path("codes.h5"), runtime=LinearHash())
     )
@@ -264,8 +264,8 @@ def test_codes_of_another_model_are_a_problem(capsys: Printed) -> None:
 @pytest.mark.parametrize(
     ("path", "of", "mend"),
     [
-        ("fakes/fakes.json", "fakes", "ganhash generate --overwrite"),
-        ("model/bundle.json", "model", "ganhash train --overwrite"),
+        ("fakes/fakes.json", "fakes", "ganhash generate IMAGES --overwrite"),
+        ("model/bundle.json", "model", "ganhash train IMAGES --overwrite"),
         ("codes.h5", "codes", "ganhash encode FOLDER --overwrite"),
     ],
 )
@@ -274,6 +274,17 @@ def test_a_damaged_part_is_named_with_what_makes_it_anew(path: str, of: str, men
     flip(path, 12)
     code, record = told(capsys)
     assert (code, [(each["of"], each["mend"]) for each in record["problems"]]) == (6, [(of, mend)])
+
+
+@pytest.mark.parametrize("source", ["folder/", sample.TRAINED_ON])
+def test_what_makes_a_model_anew_names_no_images_only_where_it_learned_from_the_sample(
+    source: str, capsys: Printed
+) -> None:
+    fill(source)
+    flip("model/weights.safetensors")
+    code, record = told(capsys)
+    wanted = "ganhash train --overwrite" if source == sample.TRAINED_ON else "ganhash train IMAGES --overwrite"
+    assert (code, [each["mend"] for each in record["problems"]]) == (6, [wanted])
 
 
 def test_a_model_without_its_weights_is_damaged(capsys: Printed) -> None:
@@ -292,8 +303,8 @@ def test_what_cannot_be_read_is_named(capsys: Printed) -> None:
     ("there", "following"),
     [
         ([], "ganhash generate"),
-        (["fakes/.work"], "ganhash generate"),
-        (["model/checkpoints"], "ganhash train"),
+        (["fakes/.work"], "ganhash generate IMAGES"),
+        (["model/checkpoints"], "ganhash train IMAGES"),
         (["fakes"], "ganhash generate"),
     ],
 )
@@ -305,7 +316,7 @@ def test_what_comes_next_depends_on_what_is_there(there: list[str], following: s
 
 def test_after_the_fakes_comes_training_and_after_the_model_encoding(capsys: Printed) -> None:
     made(Path("fakes"), pictures(4), [0, 1, 1, 2])
-    assert told(capsys)[1]["next"] == "ganhash train"
+    assert told(capsys)[1]["next"] == "ganhash train IMAGES"
     write_bundle(Path("model"))
     assert told(capsys)[1]["next"] == "ganhash encode FOLDER"
 

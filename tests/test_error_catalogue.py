@@ -92,8 +92,8 @@ CATALOGUE = [
     Wrong("encode folder -o new.h5 --runtime onnx --precision bfloat16", 2, "bfloat16"),
     Wrong("encode folder -o new.h5 --runtime openvino", 9, "openvino", without="openvino"),
     Wrong("encode folder -o new.h5", 11, "onnxruntime", without="onnxruntime"),
-    Wrong("encode folder -o folder", 7, "folder"),
-    Wrong("encode folder -o notes.txt", 6, "notes.txt"),
+    Wrong("encode folder -o folder", 2, "folder"),
+    Wrong("encode folder -o notes.txt", 2, "notes.txt"),
     Wrong("encode folder -o held.h5", 8, "held.h5"),
     Wrong("encode gone.csv -o new.h5", 4, "gone.png"),
     # merge
@@ -118,7 +118,7 @@ CATALOGUE = [
     Wrong(f"query one.png --index {NO_SERVER}", 9, "psycopg", without="psycopg"),
     Wrong("query one.png --sheet sheet.jpg", 2, "sheet.jpg"),
     Wrong("query one.png --html page.png", 2, "page.png"),
-    Wrong("query one.png --html page.html", 7, "page.html"),
+    Wrong("query one.png --html page.html", 2, "page.html"),
     Wrong("query one.png --preview crayons", 2, "crayons"),
     Wrong("query notes.txt", 4, "notes.txt"),
     Wrong("query -", 4, "stdin"),
@@ -134,7 +134,7 @@ CATALOGUE = [
     Wrong("export --for vespa --name Upper", 2, "Upper"),
     Wrong("export cut.h5 --for vespa", 6, "cut.h5"),
     Wrong("export --for vespa -o codes.h5", 2, "codes.h5"),
-    Wrong("export --for vespa -o folder", 7, "folder"),
+    Wrong("export --for vespa -o folder", 2, "folder"),
     # serve
     Wrong("serve --port 70000", 2, "--port"),
     Wrong("serve --port {port}", 8, "{port}"),

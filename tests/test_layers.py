@@ -11,7 +11,20 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "files", "board", "seeds", "limits", "bits", "parallel", "distinct", "children", "scan"),
+    *(
+        "progress",
+        "names",
+        "files",
+        "outputs",
+        "board",
+        "seeds",
+        "limits",
+        "bits",
+        "parallel",
+        "distinct",
+        "children",
+        "scan",
+    ),
     *("asymmetric", "devices", "decoding", "decoders", "shards", "address", "images", "protocols", "sample", "ranks"),
 ]
 ORDER = [

@@ -1,13 +1,17 @@
 """What a person sees of a training while it runs: bars, figures, the time left, in any terminal."""
 
+import os
 import re
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from ganhash_cli import console
 from ganhash_cli.engine import board
-from ganhash_cli.engine.progress import Progress, Rate
+from ganhash_cli.engine.progress import Progress, Rate, Work
+from ganhash_cli.errors import Interrupted
 from linear_hash import write_bundle
 from terminals import show
 from test_encode_command import Printed, run
@@ -112,3 +116,24 @@ def test_twenty_columns_hold_any_answer(arguments: tuple[str, ...], environ: dic
     if "TERM" in environ:
         assert "\x1b" not in shown
     assert not re.findall(r"\x1b\[(?:\d+;)*[349][0-7][\d;]*m", shown)
+
+
+def test_without_a_terminal_a_stage_of_one_step_is_named_before_it_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> Work[None]:
+        yield Progress("writing hasher.onnx", 0, 1)
+        assert capsys.readouterr().err == "writing hasher.onnx\n"
+        yield Progress("writing hasher.onnx", 1, 1)
+
+    console.follow(work())
+    assert capsys.readouterr().err == "writing hasher.onnx:  1/1  0 s\n"
+
+
+def test_who_stops_a_command_is_told_which_step_it_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> Work[None]:
+        yield Progress("writing hasher.onnx", 0, 1)
+        os.kill(os.getpid(), signal.SIGINT)
+        yield Progress("writing hasher.onnx", 1, 1)
+
+    with pytest.raises(Interrupted):
+        console.follow(work())
+    assert "stopping after this step of writing hasher.onnx, to save the state; once more" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import pytest
 
-from ganhash_cli.engine import codes, images
+from ganhash_cli.engine import codes, images, sample
 from ganhash_cli.engine.codes_format import COLUMNS
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.files import json_digest, sha256, write_json
@@ -199,3 +199,23 @@ def test_verify_loads_nothing_large() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("folder", "folder"),
+        ("my photos", "'my photos'"),
+        ("gone", "IMAGES"),
+        ("names on stdin", "IMAGES"),
+        (sample.TRAINED_ON, ""),
+    ],
+)
+def test_the_command_that_makes_a_model_anew_names_the_images_it_was_trained_on(
+    source: str, words: str, capsys: Printed
+) -> None:
+    Path("my photos").mkdir()
+    write_bundle(Path("new"), source=source)
+    flip("new/weights.safetensors")
+    wanted = " ".join(["ganhash train", *([words] if words else []), "--overwrite"])
+    assert f"make it again: {wanted}\n" in run(capsys, "verify", "new")[2]

@@ -51,9 +51,10 @@ def dedup(
     json: options.Json = False,
 ) -> None:
     """Find duplicate and nearly duplicate images, in groups, the best of each first. It deletes nothing."""
-    from ganhash_cli.engine import duplicates
+    from ganhash_cli.engine import duplicates, outputs
 
-    views.require_suffixes(None, html)
+    if html:
+        outputs.require(html, outputs.PAGE, "--html")
     listed = files or nul
     only_exact = exact or (listed and max_distance is None)  # names that may be piped to rm: near takes a word
     if exact and max_distance is not None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ganhash_cli import __version__, console, workspace
+from ganhash_cli import __version__, console, settings, workspace
 from ganhash_cli.commands import options
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _HOW = {
 
 
 def doctor(
+    context: typer.Context,
     load: Annotated[bool, typer.Option("--load", help="Import every plugin too, in a process of its own.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -30,7 +31,9 @@ def doctor(
     from ganhash_cli.engine import diagnosis
 
     places = (workspace.FAKES, workspace.MODEL, workspace.CODES)
-    found = diagnosis.diagnose(*places, load=load, tell=console.note)
+    root = context.find_root()
+    wrong = [(str(settings.FILE), root.obj.message)] if root.obj else []
+    found = diagnosis.diagnose(*places, [*wrong, *settings.faults(root)], load=load, tell=console.note)
     if json:
         console.emit(found.record())
     else:

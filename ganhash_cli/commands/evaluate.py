@@ -8,7 +8,6 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options, sources
-from ganhash_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.evaluation import Evaluation
@@ -42,14 +41,16 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """Measure how well labelled queries find images of their class. Definitions: docs/metrics.md."""
-    from ganhash_cli.engine import evaluation, images, remote, remote_copy
+    from ganhash_cli.engine import evaluation, images, outputs, remote, remote_copy
     from ganhash_cli.engine.bundle import Bundle
     from ganhash_cli.engine.codes import open_codes
     from ganhash_cli.engine.queries import require_match
     from ganhash_cli.engine.runtime import open_runtime
 
-    if plot and plot.suffix.lower() != ".png":
-        raise UsageError(f"--plot {plot}: the plot is a PNG", hint=f"--plot {plot.stem}.png")
+    if plot:
+        outputs.require(plot, outputs.PICTURE, "--plot")
+    if csv:
+        outputs.require(csv, outputs.CURVE, "--csv")
 
     def measured(stored: "Database", there: "Remote | None" = None) -> "Evaluation":
         work = evaluation.evaluate(

@@ -20,9 +20,9 @@ def export(
         str, typer.Option("--for", metavar="opensearch|elasticsearch|vespa", help="The program that takes the lines.")
     ],
     codes: Annotated[Path, typer.Argument(help="Codes file made by `ganhash encode`.")] = workspace.CODES,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write, replaced if it is there.")] = Path(
-        "codes.ndjson"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; an export that is there is replaced.")
+    ] = Path("codes.ndjson"),
     name: Annotated[str, typer.Option("--name", help="What the index or the document type is called.")] = "ganhash",
     schema: Annotated[
         bool, typer.Option("--schema", help="Only print what creates the index: a mapping, or Vespa's schema.")
@@ -33,7 +33,7 @@ def export(
 
     None of it was tested against such a program. For PostgreSQL and Milvus there is `ganhash push`.
     """
-    from ganhash_cli.engine import feed
+    from ganhash_cli.engine import feed, outputs
     from ganhash_cli.engine.codes import read_header
 
     engine = _engine(to)
@@ -43,6 +43,7 @@ def export(
         text = feed.schema(engine, read_header(codes)[0].bits, name)
         console.emit({"engine": engine, "text": text}) if json else console.say(text.rstrip())
         return
+    outputs.require(output, outputs.LINES, "--output")
     report = console.follow(feed.feed(codes, engine, name, output), saves=False)
     if json:
         console.emit(

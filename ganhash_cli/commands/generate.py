@@ -11,6 +11,7 @@ import typer
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources
 from ganhash_cli.engine import ranks
+from ganhash_cli.engine.limits import GENERATE, require_within
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.fakes import Fakes
@@ -41,7 +42,7 @@ def generate(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side of the fakes, 28 to 128. Default: the median short side, 28 to 64.", show_default=False
+            help=f"Side of the fakes, {GENERATE['size']}. Default: the median short side, 28 to 64.", show_default=False
         ),
     ] = None,
     batch: Annotated[int, typer.Option(help="Images in a step.")] = 64,
@@ -77,6 +78,8 @@ def generate(
     json: options.Json = False,
 ) -> None:
     """Train a GAN on the images and draw fakes. The same command again continues a run that was stopped."""
+    require_within(locals(), GENERATE)  # before torch is imported, which takes seconds
+    console.note("loading torch")
     from ganhash_cli.engine import devices, pool
     from ganhash_cli.engine.generator import GenerateSettings
     from ganhash_cli.plugin import registry

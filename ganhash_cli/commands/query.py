@@ -67,9 +67,13 @@ def query(
     json: options.Json = False,
 ) -> None:
     """Find the images whose codes differ in the fewest bits."""
+    from ganhash_cli.engine import outputs
     from ganhash_cli.engine.address import is_url
 
-    views.require_suffixes(sheet, html)
+    if sheet:
+        outputs.require(sheet, outputs.PICTURE, "--sheet")
+    if html:
+        outputs.require(html, outputs.PAGE, "--html")
     options.examine(untrusted, codes)
     if is_url(index):
         _require_plain(rerank=rerank, check=check)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganhash_cli import console, workspace
-from ganhash_cli.commands import options, sources, views
+from ganhash_cli.commands import options, sources
 from ganhash_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Show a trained model on one page: training, fakes, codes, and what queries find. See docs/report.md."""
+    from ganhash_cli.engine import outputs, report_page
     from ganhash_cli.engine import report as reports
-    from ganhash_cli.engine import report_page
     from ganhash_cli.engine.bundle import Bundle
 
-    views.require_suffixes(None, output, option="--output")
+    outputs.require(output, outputs.PAGE, "--output")
     options.examine(untrusted, codes or workspace.CODES)
     bundle = Bundle.open(model)
     with ExitStack() as stack:

@@ -10,6 +10,7 @@ import typer
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources
 from ganhash_cli.engine import ranks
+from ganhash_cli.engine.limits import TRAIN, require_within
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.bundle import Bundle
@@ -86,7 +87,7 @@ def train(
             autocompletion=completion.backbone_options,
         ),
     ] = None,
-    bits: Annotated[int, typer.Option(help="Length of the codes.")] = 48,
+    bits: Annotated[int, typer.Option(help=f"Length of the codes, {TRAIN['bits']}.")] = 48,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 15,
     batch: Annotated[int, typer.Option(help="Real images in a step.")] = 32,
     size: Annotated[
@@ -131,7 +132,9 @@ def train(
     label_weight: Annotated[float, typer.Option(help="Weight of the loss on labelled fakes.")] = 1.0,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.05,
-    validation: Annotated[float, typer.Option(help="Share of each class held out to choose the best epoch.")] = 0.1,
+    validation: Annotated[
+        float, typer.Option(help="Share of each class held out to choose the best epoch, 0 to 0.9.")
+    ] = 0.1,
     precision: Annotated[options.PrecisionName, typer.Option(help="Arithmetic of the forward pass.")] = (
         options.PrecisionName.auto
     ),
@@ -161,6 +164,8 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train the hashing network. The same command again continues a run that was stopped."""
+    require_within(locals(), TRAIN)  # before torch is imported, which takes seconds
+    console.note("loading torch")
     from ganhash_cli.engine import backbones, board, devices, losses, trainer
     from ganhash_cli.engine.train_settings import TrainSettings
 

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from ganhash_cli.engine.verification import Verified
 
 _PARTS = {"fakes": "files", "model": "files", "codes": "datasets"}
-_AGAIN = {
-    "fakes": "ganhash generate --overwrite",
-    "model": "ganhash train --overwrite",
-    "codes": "ganhash encode folder/ --overwrite",
-}
 
 
 def verify(
@@ -30,7 +25,7 @@ def verify(
     json: options.Json = False,
 ) -> None:
     """Compare fakes, a model or codes with the checksums they were written with."""
-    from ganhash_cli.engine import verification
+    from ganhash_cli.engine import problems, verification
 
     options.examine(untrusted, path or workspace.CODES)
     places = [path] if path else workspace.standing()
@@ -39,7 +34,7 @@ def verify(
         _show(result, json)
     damaged = [result for result in found if result.wrong]
     if damaged:
-        again = ", ".join(_AGAIN[result.kind] for result in damaged)
+        again = ", ".join(problems.again(result.kind, result.images) for result in damaged)
         count = sum(len(result.wrong) for result in damaged)
         more = f", and {count - 1:,} more" if count > 1 else ""
         raise CorruptError(f"{damaged[0].wrong[0]}{more}", hint=f"make it again: {again}")

@@ -9,21 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganhash_cli import console, terminal
-from ganhash_cli.errors import UsageError
 from ganhash_cli.terminal import Preview
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.results import Answer
 
 _VIEWER_SECONDS = 1.0  # in which a viewer that cannot start says so
-
-
-def require_suffixes(sheet: Path | None, html: Path | None, option: str = "--html") -> None:
-    """Raise `UsageError` where a name does not say what will be written there."""
-    if sheet and sheet.suffix.lower() != ".png":
-        raise UsageError(f"--sheet {sheet}: a contact sheet is a PNG", hint=f"--sheet {sheet.stem}.png")
-    if html and html.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"{option} {html}: it is an HTML page", hint=f"{option} {html.stem}.html")
 
 
 def write(answers: "Sequence[Answer]", sheet: Path | None, html: Path | None) -> None:

@@ -9,9 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_cli.engine.limits import MAX_BITS
+
 SIGN_RULE = "z>=0"
 BIT_ORDER = "msb-first"
-MAX_BITS = 1024
+
 
 Codes = NDArray[np.uint8]
 Numeric = Literal["float32", "bfloat16"]

@@ -20,6 +20,9 @@ DESCRIPTION = "bundle.json"
 WEIGHTS = "weights.safetensors"
 ONNX = "hasher.onnx"
 TRAINED_ON = "training.sha256"
+CHECKPOINTS = "checkpoints"  # there as long as a training is not finished
+
+_AGAIN = "train again: `ganhash train IMAGES --overwrite`, on the images it was trained on"
 
 
 @dataclass(frozen=True)
@@ -68,24 +71,29 @@ class Bundle:
         """
         path = folder / DESCRIPTION
         if not path.exists():
-            raise InputError(f"{folder} holds no trained model", hint="make one with `ganhash train`")
+            if (folder / CHECKPOINTS).is_dir():
+                raise InputError(
+                    f"{folder} holds a training that is not finished",
+                    hint="the `ganhash train` command that began it goes on with it",
+                )
+            raise InputError(f"{folder} holds no trained model", hint="make one with `ganhash train IMAGES`")
         record = files.read_json(path)
         seal = record.pop("sha256", None)
         if record.get("format") != FORMAT or record.get("schema") != SCHEMA:
             raise CorruptError(
                 f"{path} has format {record.get('format')} {record.get('schema')};"
                 f" this ganhash reads {FORMAT} {SCHEMA}",
-                hint="use the ganhash that made it, or train again with --overwrite",
+                hint="use the ganhash that made it, or train again",
             )
         if seal != files.json_digest(record):
-            raise CorruptError(f"{path} is damaged: its checksum is wrong", hint="train again with --overwrite")
+            raise CorruptError(f"{path} is damaged: its checksum is wrong", hint=_AGAIN)
         del record["format"], record["schema"]
         try:
             bundle = cls(folder=folder, **{**record, "class_names": tuple(record["class_names"])})
         except (KeyError, TypeError) as error:
-            raise CorruptError(f"{path} is incomplete: {error}", hint="train again with --overwrite") from error
+            raise CorruptError(f"{path} is incomplete: {error}", hint=_AGAIN) from error
         if bundle.fingerprint != fingerprint(bundle.digests, bundle.backbone, bundle.bits, bundle.side):
-            raise CorruptError(f"{path}: the fingerprint does not fit the model", hint="train again with --overwrite")
+            raise CorruptError(f"{path}: the fingerprint does not fit the model", hint=_AGAIN)
         return bundle
 
     def verified(self, file: Path) -> bytes:
@@ -94,10 +102,10 @@ class Bundle:
         It is read once, so that nobody can put another file in its place between the check and the use.
         """
         if not file.is_file():
-            raise CorruptError(f"{file} is missing", hint="train again with --overwrite")
+            raise CorruptError(f"{file} is missing", hint=_AGAIN)
         content = file.read_bytes()
         if hashlib.sha256(content).hexdigest() != self._digests()[file.name]:
-            raise CorruptError(f"{file} is damaged: its checksum is wrong", hint="train again with --overwrite")
+            raise CorruptError(f"{file} is damaged: its checksum is wrong", hint=_AGAIN)
         return content
 
     def training_images(self) -> frozenset[str] | None:

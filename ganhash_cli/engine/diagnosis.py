@@ -23,7 +23,7 @@ from ganhash_cli.plugin.registry import Plugin
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found; `faults` are those of `plugins`, in their order."""
+    """What was found; `faults` are those of `plugins`, in their order; `settings` are those that no option takes."""
 
     python: str
     dependencies: list[Dependency] | None
@@ -34,6 +34,7 @@ class Diagnosis:
     plugins: list[Plugin]
     faults: list[Fault | None]
     loaded: bool
+    settings: list[tuple[str, str]]
     holdings: Holdings
 
     @property
@@ -49,6 +50,7 @@ class Diagnosis:
             *packages,
             *problems.of_plugins(self.each_plugin),
             *problems.of_places(self.folder, self.temporary),
+            *problems.of_settings(self.settings),
             *problems.of_holdings(self.holdings, known=bool(packages)),
         ]
 
@@ -57,10 +59,14 @@ class Diagnosis:
         """The command that comes next in this folder."""
         if wrong := problems.of_holdings(self.holdings, known=True):
             return wrong[0].mend
-        fakes, model, codes = (getattr(self.holdings, name).state for name in problems.AGAIN)
+        fakes, model, codes = (getattr(self.holdings, name).state for name in problems.PARTS)
         if model == "whole" and fakes != "unfinished":
             return "ganhash query IMAGE" if codes == "whole" else "ganhash encode FOLDER"
-        return "ganhash train" if model == "unfinished" or fakes == "whole" else "ganhash generate"
+        if fakes == "whole":
+            return " ".join(["ganhash train", *self.holdings.fakes.images])
+        if model == "unfinished":
+            return "ganhash train IMAGES"
+        return "ganhash generate IMAGES" if fakes == "unfinished" else "ganhash generate"
 
     def record(self) -> dict[str, Any]:
         """Return all of it as plain values for JSON, without a name of a file, a person or a machine."""
@@ -74,7 +80,7 @@ class Diagnosis:
             "plugins": [_plain(plugin, fault) for plugin, fault in self.each_plugin],
             "plugins_loaded": self.loaded,
             "holds": {
-                **{name: _state(getattr(self.holdings, name)) for name in problems.AGAIN},
+                **{name: _state(getattr(self.holdings, name)) for name in problems.PARTS},
                 "model_is_of_the_fakes_images": self.holdings.model_is_of_the_fakes_images,
                 "codes_are_the_models": self.holdings.codes_are_the_models,
             },
@@ -83,8 +89,19 @@ class Diagnosis:
         }
 
 
-def diagnose(fakes: Path, model: Path, codes: Path, *, load: bool, tell: Callable[[str], None]) -> Diagnosis:
-    """Look at everything; what takes seconds is told of before. `load` imports every plugin, elsewhere."""
+def diagnose(
+    fakes: Path,
+    model: Path,
+    codes: Path,
+    settings: list[tuple[str, str]],
+    *,
+    load: bool,
+    tell: Callable[[str], None],
+) -> Diagnosis:
+    """Look at everything; what takes seconds is told of before. `load` imports every plugin, elsewhere.
+
+    `settings` are the places of those that no option takes, and what is wrong with each.
+    """
     try:
         dependencies = installation.dependencies()
     except PackageNotFoundError:
@@ -109,6 +126,7 @@ def diagnose(fakes: Path, model: Path, codes: Path, *, load: bool, tell: Callabl
         plugins=found,
         faults=faults,
         loaded=load,
+        settings=settings,
         holdings=holdings.look(fakes, model, codes),
     )
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import codes, distinct, files, images, parallel
+from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel
 from ganhash_cli.engine import runtime as runtimes
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
@@ -24,7 +24,7 @@ from ganhash_cli.engine.images import Collection, Entry, Skipped
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.runtime import Runtime
 from ganhash_cli.engine.segments import SIZE, Segments, same_making
-from ganhash_cli.errors import CorruptError, MismatchError, StorageError, UsageError
+from ganhash_cli.errors import CorruptError, MismatchError, UsageError
 
 BATCH = 32
 PROBE = 128  # images on which a runtime is compared with the usual one
@@ -92,8 +92,7 @@ def encode(
     usable; a shard may hold none.
     """
     started = time.monotonic()
-    if out.is_dir():
-        raise StorageError(f"cannot write {out}: it is a folder", hint="name a file with -o")
+    outputs.require_codes(out)
     refused = [images.refuse(bad.path, bad.reason, strict=strict) for bad in collection.skipped]
     class_names = collection.class_names if collection.labelled else ()
     header = Header(

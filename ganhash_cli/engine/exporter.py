@@ -27,15 +27,18 @@ PROBE = 512  # real images on which ONNX Runtime is compared with torch
 
 def export(network: HashNet, side: int, folder: Path, probe: NDArray[np.uint8]) -> Work[dict[str, Any]]:
     """Write both files to `folder`; return how many bits differ between them on `probe`, (N, side, side, 3) bytes."""
-    yield Progress("writing the model", 0, 3)
+    # A stage each, since one says nothing of how long the next takes.
+    yield Progress("writing the weights", 0, 1)
     network = network.cpu().eval()
     with atomic_write(folder / bundle.WEIGHTS) as stream:  # save_file would let nobody else read it
         stream.write(to_safetensors({name: value.contiguous() for name, value in network.state_dict().items()}))
-    yield Progress("writing the model", 1, 3)
+    yield Progress("writing the weights", 1, 1)
+    yield Progress(f"writing {bundle.ONNX}", 0, 1)
     write_onnx(network, side, folder / bundle.ONNX)
-    yield Progress("writing the model", 2, 3)
+    yield Progress(f"writing {bundle.ONNX}", 1, 1)
+    yield Progress(f"comparing {bundle.ONNX} with torch", 0, 1)
     check = _compare(network, of_onnx((folder / bundle.ONNX).read_bytes(), network.head.out_features, side), probe)
-    yield Progress("writing the model", 3, 3)
+    yield Progress(f"comparing {bundle.ONNX} with torch", 1, 1)
     return check
 
 

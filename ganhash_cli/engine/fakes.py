@@ -28,7 +28,7 @@ GRID = "grid.png"
 WEIGHTS = "generator.safetensors"
 WORK = ".work"
 SEAL = "sha256"
-_AGAIN = "make the fakes again: ganhash generate --overwrite"
+_AGAIN = "make the fakes again: `ganhash generate IMAGES --overwrite`, of the images they were made of"
 _PLAIN = " _-+()&'!"
 _LONGEST = 200  # bytes of a folder's name; file systems allow 255
 
@@ -76,7 +76,7 @@ class Fakes:
     def read(cls, folder: Path) -> Fakes:
         """Read and check the description of a folder of fakes alone; its files are checked by `require_sound`."""
         if not (folder / DESCRIPTION).exists():
-            raise InputError(f"{folder} holds no fakes", hint="make some with `ganhash generate`")
+            raise InputError(f"{folder} holds no fakes", hint="make some with `ganhash generate IMAGES`")
         record = files.read_json(folder / DESCRIPTION)
         try:
             if record["format"] != FORMAT or record["schema"] != SCHEMA:

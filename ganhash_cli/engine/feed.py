@@ -20,7 +20,6 @@ from ganhash_cli.engine.codes import StoredCodes, open_codes
 from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.pusher import image_id
-from ganhash_cli.errors import UsageError
 
 Engine = Literal["opensearch", "elasticsearch", "vespa"]
 
@@ -41,12 +40,10 @@ class FeedReport:
 def feed(codes: Path, engine: Engine, name: str, out: Path) -> Work[FeedReport]:
     """Write all images of a codes file to `out`, for a collection called `name`; replaces it once it is whole.
 
-    Raises as `open_codes` does, `UsageError` where `out` is the codes file, `StorageError` where the disk is full.
+    Raises as `open_codes` does, `StorageError` where the disk is full.
     """
     started = time.monotonic()
     with open_codes(codes) as stored:
-        if out.exists() and out.samefile(codes):
-            raise UsageError(f"{out} is the codes file", hint="write to another file with -o")
         for column in stored.columns:
             stored.require_sound(column)
         with files.atomic_write(out) as stream:

@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from ganhash_cli.engine import devices, diffaugment
 from ganhash_cli.engine.adversarial import OBJECTIVES
-from ganhash_cli.engine.limits import require_within
+from ganhash_cli.engine.limits import GENERATE, require_within
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import PluginError, UsageError
 from ganhash_cli.plugin import registry
 from ganhash_cli.plugin.contracts import Generator
 from ganhash_cli.plugin.registry import Identity
 
-SIDES = (28, 128)
 DEFAULT_STEPS = 2000
 DRAWN_AT_ONCE = 64
 
@@ -52,13 +51,7 @@ class GenerateSettings:
     def __post_init__(self) -> None:
         if self.steps is not None and self.minutes is not None:
             raise UsageError("--steps and --minutes exclude each other", hint="give one of them")
-        require_within("count", self.count, 1, 10_000_000)
-        require_within("steps", self.steps, 1, 100_000_000)
-        require_within("minutes", self.minutes, 0.001, 1_000_000)
-        require_within("size", self.size, *SIDES)
-        require_within("batch", self.batch, 2, 65_536)
-        require_within("learning-rate", self.learning_rate, 1e-9, 1)
-        require_within("consistency", self.consistency, 0, 1000)
+        require_within(vars(self), GENERATE)
         diffaugment.steps(self.augment or "")
 
 

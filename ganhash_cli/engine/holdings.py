@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ganhash_cli.errors import GanhashError, InputError
+from ganhash_cli.engine import sample
+from ganhash_cli.errors import CorruptError, GanhashError, InputError
 
 State = Literal["absent", "unfinished", "other", "whole", "damaged", "unreadable", "unknown"]
 
@@ -21,12 +22,14 @@ class Holding:
     """One of fakes/, model/ and codes.h5; `facts` are figures and names of plugins, never those of files.
 
     "other" is what none of our commands made, "unreadable" what the system does not let us read, "unknown" what
-    cannot be read without the module `needs`. `digest` must be equal where two belong together; `detail` is what is
+    cannot be read without the module `needs`. `images` are the words that name the images it was made of in a command,
+    none for the bundled sample. `digest` must be equal where two belong together; `detail` is what is
     wrong, and may hold names of files.
     """
 
     state: State
     facts: dict[str, int | str] = field(default_factory=dict)
+    images: tuple[str, ...] = ("IMAGES",)
     digest: str = ""
     detail: str = ""
     needs: str = ""
@@ -76,23 +79,31 @@ def _fakes(folder: Path) -> Holding:
     return Holding(
         "whole",
         {"images": len(found.images), **_name(found.record.get("generator"), "generator")},
-        found.training_digest,
+        images=_images(found.record.get("source")),
+        digest=found.training_digest,
     )
 
 
 def _model(folder: Path) -> Holding:
     if not folder.exists():
         return Holding("absent")
-    from ganhash_cli.engine.bundle import DESCRIPTION, Bundle
+    from ganhash_cli.engine.bundle import CHECKPOINTS, DESCRIPTION, Bundle
 
     if not (folder / DESCRIPTION).exists():
-        return Holding("unfinished" if (folder / "checkpoints").exists() else "other")
+        return Holding("unfinished" if (folder / CHECKPOINTS).exists() else "other")
     found = Bundle.open(folder)
-    gone = [file for file in found.files if not file.is_file()]
-    if gone:
-        return Holding("damaged", detail=f"{gone[0]} is missing")
+    try:
+        for file in found.files:
+            found.verified(file)
+    except CorruptError as error:
+        return Holding("damaged", images=_images(found.source), detail=error.message)
     facts: dict[str, int | str] = {"bits": found.bits, "pixels": found.side, **_name(found.backbone, "backbone")}
-    return Holding("whole", {**facts, "training_digest": found.training_digest}, found.fingerprint)
+    return Holding(
+        "whole",
+        {**facts, "training_digest": found.training_digest},
+        images=_images(found.source),
+        digest=found.fingerprint,
+    )
 
 
 def _codes(path: Path) -> Holding:
@@ -101,7 +112,11 @@ def _codes(path: Path) -> Holding:
     from ganhash_cli.engine.codes import read_header
 
     header, images = read_header(path)
-    return Holding("whole", {"images": images, "bits": header.bits}, header.fingerprint)
+    return Holding("whole", {"images": images, "bits": header.bits}, digest=header.fingerprint)
+
+
+def _images(source: Any) -> tuple[str, ...]:
+    return () if source == sample.TRAINED_ON else ("IMAGES",)
 
 
 def _name(identity: Any, key: str) -> dict[str, str]:

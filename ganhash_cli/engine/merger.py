@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes, codes_stream, files
+from ganhash_cli.engine import bits, codes, codes_stream, files, outputs
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import Header, pack_class_names, path_of_record
 from ganhash_cli.engine.encoder import skipped_list
@@ -50,6 +50,7 @@ def merge(parts: Sequence[Path], out: Path, *, overwrite: bool = False) -> Work[
     `MismatchError` where they were made by several models, `CorruptError` where one is damaged.
     """
     started = time.monotonic()
+    outputs.require_codes(out)
     with files.lock(out), ExitStack() as stack:
         if any(part.exists() and out.exists() and part.samefile(out) for part in parts):
             raise UsageError(f"{out} is one of the parts", hint="write to another file with -o")

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganhash_cli.engine import files
+from ganhash_cli.engine import files, outputs
 from ganhash_cli.engine.evaluation import Evaluation
 from ganhash_cli.engine.metrics import Curve
 
@@ -40,7 +40,7 @@ def write_plot(result: Evaluation, path: Path) -> None:
     axes.grid(color=_GRID)
     _frame(axes, result)
     with files.atomic_write(path) as stream:
-        figure.savefig(stream, format="png")
+        figure.savefig(stream, format="png", metadata=outputs.PNG_TEXT)
 
 
 def draw(axes: Axes, curve: Curve, *, line: str, faint: str, paper: str) -> None:

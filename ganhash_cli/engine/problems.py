@@ -7,20 +7,31 @@ from dataclasses import dataclass
 
 from ganhash_cli.engine import installation
 from ganhash_cli.engine.accelerators import Accelerators
-from ganhash_cli.engine.holdings import Holdings
+from ganhash_cli.engine.holdings import Holding, Holdings
 from ganhash_cli.engine.installation import Dependency
 from ganhash_cli.engine.machine import Place
-from ganhash_cli.errors import CorruptError, InputError, InstallationError, MismatchError, PluginError, StorageError
+from ganhash_cli.errors import (
+    CorruptError,
+    InputError,
+    InstallationError,
+    MismatchError,
+    PluginError,
+    StorageError,
+    UsageError,
+)
 from ganhash_cli.plugin.probing import Fault
 from ganhash_cli.plugin.registry import Plugin
 
 _NAMES = {"fakes": "fakes", "model": "model", "codes": "codes.h5"}
-AGAIN = {
-    "fakes": "ganhash generate --overwrite",
-    "model": "ganhash train --overwrite",
-    "codes": "ganhash encode FOLDER --overwrite",
-}
-"""The command that makes each part of the working folder anew."""
+PARTS = ("fakes", "model", "codes")
+
+
+def again(part: str, images: tuple[str, ...]) -> str:
+    """Return the command that makes a part of the working folder anew, of these images."""
+    if part == "codes":
+        return "ganhash encode FOLDER --overwrite"
+    verb = {"fakes": "generate", "model": "train"}[part]
+    return shlex.join(["ganhash", verb, *images, "--overwrite"])
 
 
 @dataclass(frozen=True)
@@ -82,16 +93,24 @@ def of_places(folder: Place, temporary: Place) -> list[Problem]:
     ]
 
 
+def of_settings(wrong: list[tuple[str, str]]) -> list[Problem]:
+    """Name the places of settings that no option takes."""
+    return [
+        Problem(place, "sets what no option takes", "change it there, or take it out", UsageError.exit_code, said)
+        for place, said in wrong
+    ]
+
+
 def of_holdings(found: Holdings, *, known: bool) -> list[Problem]:
     """Name what is damaged, cannot be read, or does not belong to the rest.
 
     What cannot be read without a package is left out where it is `known` that one is missing.
     """
-    states = {name: getattr(found, name) for name in AGAIN}
+    states: dict[str, Holding] = {name: getattr(found, name) for name in PARTS}
     named = [
-        Problem(name, "is damaged", again, CorruptError.exit_code, states[name].detail)
-        for name, again in AGAIN.items()
-        if states[name].state == "damaged"
+        Problem(name, "is damaged", again(name, each.images), CorruptError.exit_code, each.detail)
+        for name, each in states.items()
+        if each.state == "damaged"
     ]
     for name, each in states.items():
         if each.state == "unreadable":
@@ -104,5 +123,5 @@ def of_holdings(found: Holdings, *, known: bool) -> list[Problem]:
             mend = f"pip install --force-reinstall {package}"
             named.append(Problem(name, what, mend, InstallationError.exit_code, each.detail))
     if found.codes_are_the_models is False:
-        named.append(Problem("codes", "were made by another model", AGAIN["codes"], MismatchError.exit_code))
+        named.append(Problem("codes", "were made by another model", again("codes", ()), MismatchError.exit_code))
     return named

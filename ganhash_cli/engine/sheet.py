@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from ganhash_cli.engine import decoders, files
+from ganhash_cli.engine import decoders, files, outputs
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.results import Answer
 
@@ -46,9 +46,11 @@ def draw(answers: Sequence[Answer]) -> Image.Image:
 
 def write(answers: Sequence[Answer], path: Path) -> None:
     """Write the contact sheet of `answers` as a PNG."""
-    sheet = draw(answers)
+    sheet, marks = draw(answers), PngImagePlugin.PngInfo()
+    for name, text in outputs.PNG_TEXT.items():
+        marks.add_text(name, text)
     with files.atomic_write(path) as stream:
-        sheet.save(stream, "PNG")
+        sheet.save(stream, "PNG", pnginfo=marks)
 
 
 def _paths(answer: Answer) -> list[bytes]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ganhash_cli.engine import bits, devices
+from ganhash_cli.engine import devices
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import MORE
-from ganhash_cli.engine.limits import require_within
+from ganhash_cli.engine.limits import TRAIN, require_within
 from ganhash_cli.engine.losses import ENTROPIES, LOSSES, asks
 from ganhash_cli.errors import UsageError
 from ganhash_cli.plugin.options import Value
@@ -47,17 +47,7 @@ class TrainSettings:
     precision: devices.Precision = "auto"
 
     def __post_init__(self) -> None:
-        require_within("bits", self.bits, 1, bits.MAX_BITS)
-        require_within("epochs", self.epochs, 1, 100_000)
-        require_within("batch", self.batch, 4, 65_536)
-        require_within("learning-rate", self.learning_rate, 1e-9, 10)
-        require_within("entropy-weight", self.entropy_weight, 0, 1000)
-        require_within("validation", self.validation, 0, 0.9)
-        if self.size is not None:
-            require_within("size", self.size, 16, 1024)
-        require_within("fake-filter", self.fake_filter, 0, 1)
-        require_within("label-weight", self.label_weight, 0, 1000)
-        require_within("fakes-per-real", self.fakes_per_real, 0, 100)
+        require_within(vars(self), TRAIN)
         _require_one_of("--augment", self.augment, tuple(MORE))
         _require_one_of("--entropy-on", self.entropy_on, (FAKES, *CONTROLS))
         _require_one_of("--fakes-as", self.fakes_as, get_args(FakesAs))

@@ -28,7 +28,7 @@ from ganhash_cli.engine import (
     sampling,
     unlabelled,
 )
-from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.bundle import CHECKPOINTS, Bundle
 from ganhash_cli.engine.epochs import METRICS
 from ganhash_cli.engine.images import Collection, Pixels
 from ganhash_cli.engine.model import HashNet
@@ -36,7 +36,6 @@ from ganhash_cli.engine.progress import Work
 from ganhash_cli.engine.sampling import TrainingData
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import UNLABELLED, TrainSettings
-from ganhash_cli.engine.training_state import CHECKPOINTS
 from ganhash_cli.errors import MismatchError, UsageError
 
 _LOG = logging.getLogger(__name__)
@@ -97,7 +96,7 @@ def train(
     if fakes and fakes.training_digest != training_digest:
         raise MismatchError(
             "the fakes were made from other training images",
-            hint="make new ones with `ganhash generate --overwrite`, or train with --no-fakes",
+            hint="make new ones with `ganhash generate IMAGES --overwrite`, or train with --no-fakes",
         )
     torch.manual_seed(derive(settings.seed, "weights"))
     backbone = backbones.build(settings.backbone)

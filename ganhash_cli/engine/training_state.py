@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ganhash_cli.engine import checkpoint, losses
+from ganhash_cli.engine.bundle import CHECKPOINTS
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
 from ganhash_cli.errors import UsageError
 
 _LOG = logging.getLogger(__name__)
-
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass

@@ -9,27 +9,32 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ganhash_cli.engine import bundle, codes, fakes
+from ganhash_cli.engine import bundle, codes, fakes, files, sample
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.progress import Progress, Work
-from ganhash_cli.errors import CorruptError, InputError
+from ganhash_cli.errors import CorruptError, GanhashError, InputError
 
 _FEW = 100  # parts that are checked at once; a bar for them would only be noise
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 Kind = Literal["fakes", "model", "codes"]
+_DESCRIPTIONS = {"model": bundle.DESCRIPTION, "fakes": fakes.DESCRIPTION}
 Check = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found: how many `parts` (files of a folder, datasets of codes.h5) were compared, and what is wrong."""
+    """What was found: how many `parts` (files of a folder, datasets of codes.h5) were compared, and what is wrong.
+
+    `images` are the words that name the images it was made of in a command, none for the bundled sample.
+    """
 
     kind: Kind
     path: Path
     parts: int
     wrong: tuple[str, ...]
+    images: tuple[str, ...]
 
 
 def verify(path: Path) -> Work[Verified]:
@@ -48,7 +53,7 @@ def verify(path: Path) -> Work[Verified]:
                 yield Progress(f"checking {os.fspath(path)}", done, total, unit="parts")
     except CorruptError as error:  # the description itself, without which nothing else can be compared
         wrong.append(error.message)
-    return Verified(kind, path, done, tuple(wrong))
+    return Verified(kind, path, done, tuple(wrong), () if kind == "codes" else _images(path / _DESCRIPTIONS[kind]))
 
 
 def kind_of(path: Path) -> Kind:
@@ -65,6 +70,16 @@ def kind_of(path: Path) -> Kind:
         f"{path} is neither a finished folder of fakes, nor a trained model, nor a codes file",
         hint="`ganhash generate` makes fakes/, `ganhash train` makes model/, `ganhash encode` makes codes.h5",
     )
+
+
+def _images(description: Path) -> tuple[str, ...]:
+    try:
+        source = files.read_json(description).get("source")
+    except GanhashError:
+        source = None
+    if source == sample.TRAINED_ON:
+        return ()
+    return (source,) if isinstance(source, str) and os.path.exists(source) else ("IMAGES",)
 
 
 def _begins_like_hdf5(path: Path) -> bool:

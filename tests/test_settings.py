@@ -1,0 +1,101 @@
+"""Options that nobody typed, of `ganhash.toml` and the environment: read, checked, and named where one is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from ganhash_cli.errors import UsageError
+from ganhash_cli.settings import read
+from test_encode_command import Printed, run
+
+
+def test_no_file_means_no_read(tmp_path: Path) -> None:
+    assert read(tmp_path / "ganhash.toml") == {}
+
+
+def test_a_table_is_a_verb_and_a_key_an_option(tmp_path: Path) -> None:
+    file = tmp_path / "ganhash.toml"
+    file.write_text("[train]\nbits = 64\n")
+    assert read(file) == {"train": {"bits": 64}}
+
+
+@pytest.mark.parametrize("content", [b"[train\n", b"[train]\nbackbone = '\xff'\n"])
+def test_a_broken_file_is_a_usage_error_that_names_it(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "ganhash.toml"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=r"ganhash\.toml: "):
+        read(file)
+
+
+@pytest.fixture
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("verb", "option", "value"),
+    [("query", "k", "0"), ("train", "bits", "many"), ("train", "backbone", "smalcon"), ("export", "for", "solr")],
+)
+def test_a_wrong_value_is_blamed_on_the_place_where_it_stands(
+    verb: str, option: str, value: str, more: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    name = {"for": "to"}.get(option, option)  # as the function calls it
+    Path("ganhash.toml").write_text(f"[{verb}]\n{name} = '{value}'\n")
+    words = ["x", *more] if verb == "query" else more
+    code, _, error = run(capsys, verb, *words)
+    assert (code, f"ganhash.toml [{verb}]: " in error) == (2, True)
+    monkeypatch.setenv(f"GANHASH_{verb.upper()}_{name.upper()}", value)
+    code, _, error = run(capsys, verb, *words)
+    assert (code, f"GANHASH_{verb.upper()}_{name.upper()}: " in error) == (2, True)
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_wrong_value_that_was_typed_is_not_blamed_on_the_file(capsys: Printed) -> None:
+    Path("ganhash.toml").write_text("[query]\nk = 3\n")
+    code, _, error = run(capsys, "query", "x", "-k", "0")
+    assert (code, "ganhash.toml" in error) == (2, False)
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["query", "--help"], ["train", "-h"]])
+def test_what_only_tells_works_beside_a_broken_file(words: list[str], capsys: Printed) -> None:
+    Path("ganhash.toml").write_text("[query")
+    code, _, error = run(capsys, *words)
+    assert (code, error) == (0, "")
+
+
+@pytest.mark.usefixtures("_here")
+def test_what_is_missing_may_stand_in_the_file_that_is_broken(capsys: Printed) -> None:
+    Path("ganhash.toml").write_text("[evaluate]\nqueries = 'x'\n[query")
+    code, _, error = run(capsys, "evaluate")
+    assert (code, error.startswith("error: ganhash.toml: ")) == (2, True)
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize("name", ["VERSION", "HELP", "INSTALL_COMPLETION", "SHOW_COMPLETION"])
+def test_the_environment_starts_nothing_that_acts_at_once(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    monkeypatch.setenv(f"GANHASH_{name}", "1")
+    code, out, error = run(capsys, "query", "nowhere.png")
+    assert (code, out, "nowhere.png does not exist" in error) == (4, "", True)
+
+
+@pytest.mark.usefixtures("_here")
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("[query", "ganhash.toml"), ("[query]\nk = 0", "ganhash.toml [query]"), ("[plugins.list]\nverbose = 'x'", "list")],
+)
+def test_doctor_names_settings_that_no_option_takes(text: str, place: str, capsys: Printed) -> None:
+    Path("ganhash.toml").write_text(text)
+    code, out, _ = run(capsys, "doctor")
+    assert (code, "sets what no option takes" in out, place in out) == (2, True, True)
+
+
+@pytest.mark.usefixtures("_here")
+def test_doctor_names_a_variable_that_no_option_takes(monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
+    monkeypatch.setenv("GANHASH_TRAIN_BITS", "many")
+    code, out, _ = run(capsys, "doctor")
+    assert (code, "problem: GANHASH_TRAIN_BITS sets what no option takes" in out) == (2, True)

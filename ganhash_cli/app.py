@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganhash_cli import __version__, console, settings
+from ganhash_cli import __version__, console, settings, usage
 from ganhash_cli.commands import (
     completion,
     dedup,
@@ -52,6 +52,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         console.progress_as = progress
         console.machine = bool(options.get("json"))
         try:
+            if context.args:
+                raise usage.too_many(context)
             if (wrong := context.find_root().obj) and not takes_context:
                 raise wrong
             function(**options, **({"context": context} if takes_context else {}))
@@ -133,7 +135,7 @@ for command in (
     verify.verify,
     doctor.doctor,
 ):
-    app.command()(verb(command))
+    app.command(context_settings={"allow_extra_args": True})(verb(command))  # which usage.py tells of
 plugins_app = typer.Typer(
     name="plugins", help="List the backbones, generators and indexes, show their options, check them."
 )
@@ -229,14 +231,11 @@ def _explain(error: Exception) -> int:
     # Click's own errors, told by what they can do: Typer keeps their class to itself.
     if (explain := getattr(error, "format_message", None)) and not isinstance(error, GanhashError):
         context: Any = getattr(error, "ctx", None)
-        path = context.command_path if context else "ganhash"
-        what = "commands" if hasattr(context and context.command, "commands") else "options"
         if not explain():  # the help, which is printed already
             return UsageError.exit_code
         wrong = context and context.find_root().obj  # what is missing may stand in the file that cannot be read
-        error = wrong or UsageError(
-            settings.blamed(context, explain()) if context else explain(), hint=f"`{path} --help` lists the {what}"
-        )
+        message = explain().partition("\n")[0].removesuffix(" Choose from:")  # the choices stand in the hint
+        error = wrong or UsageError(settings.blamed(context, message) if context else message, usage.hint(error))
     if isinstance(error, MemoryError):
         error = StorageError("out of memory", hint="use smaller images, a smaller batch, or more memory")
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("ganhash"):

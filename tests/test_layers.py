@@ -14,6 +14,7 @@ FOUNDATIONS = [
     *(
         "progress",
         "names",
+        "wording",
         "files",
         "outputs",
         "board",

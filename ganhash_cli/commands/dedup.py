@@ -12,6 +12,7 @@ import typer
 
 from ganhash_cli import console, terminal, workspace
 from ganhash_cli.commands import options, sources, views
+from ganhash_cli.engine import wording
 from ganhash_cli.errors import NothingFound, UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def dedup(
 
         group_page.write(groups, html)
         views.note(
-            f"gallery of {html.stat().st_size / 1e6:.1f} MB", html, len(groups), group_page.MOST_GROUPS, "groups"
+            f"gallery of {wording.size(html.stat().st_size)}", html, len(groups), group_page.MOST_GROUPS, "groups"
         )
     if json:
         for number, group in enumerate(groups, start=1):
@@ -91,8 +92,8 @@ def dedup(
     if not groups:
         more = near_too if only_exact else "allow more with --max-distance"
         hint = "leave out --exact to see near ones" if exact else more
-        raise NothingFound(f"no duplicate among {count:,} images ({what})", hint=hint)
-    console.note(f"{_counted(groups)}; {what}, {count:,} images compared in {seconds:.1f} s")
+        raise NothingFound(f"no duplicate among {wording.counted(count, 'image')} ({what})", hint=hint)
+    console.note(f"{_counted(groups)}; {what}, {wording.counted(count, 'image')} compared in {seconds:.1f} s")
     if only_exact and not exact:
         console.note(near_too)
     _warn_of_heaps(groups, count)
@@ -155,10 +156,9 @@ def _plain(path: bytes) -> bytes:
 def _counted(groups: "list[Group]") -> str:
     kinds = [member.kind for group in groups for member in group.members[1:]]
     size = sum(member.look.size for group in groups for member in group.redundant)
-    noun = "group" if len(groups) == 1 else "groups"
     return (
-        f"{len(groups):,} {noun}: {kinds.count('exact'):,} exact and {kinds.count('near'):,} near duplicates,"
-        f" {size / 1e6:,.1f} MB in redundant files"
+        f"{wording.counted(len(groups), 'group')}: {kinds.count('exact'):,} exact and"
+        f" {wording.counted(kinds.count('near'), 'near duplicate')}, {wording.size(size)} in redundant files"
     )
 
 

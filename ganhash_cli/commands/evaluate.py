@@ -8,6 +8,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options, sources
+from ganhash_cli.engine import wording
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.evaluation import Evaluation
@@ -134,23 +135,27 @@ def _note(result: "Evaluation") -> None:
     known = result.overlap
     if beyond := [name for name, first in _cut_offs(result).values() if first > result.database]:
         console.note(
-            f"without {' and '.join(beyond)}: the database holds {result.database:,} images; -r and -k take fewer"
+            f"without {' and '.join(beyond)}: the database holds {wording.counted(result.database, 'image')};"
+            " -r and -k take fewer"
         )
     if result.recall:
         console.note(f"the figures rank all codes; the index searches approximately: {result.recall} of the queries")
     if result.without_relevant:
         console.warn(
-            f"{result.without_relevant:,} queries have no image of their class in the database, or no label; left out"
+            f"left out: {wording.counted(result.without_relevant, 'query', 'queries')} without an image of that class"
+            " in the database, or without a label"
         )
     if result.unlabelled:
-        console.note(f"{result.unlabelled:,} images of the database have no label; they count as relevant to none")
+        console.note(
+            f"relevant to no query: {wording.counted(result.unlabelled, 'image')} of the database without a label"
+        )
     if known.in_database or known.in_training:
-        both = f"{len(known.in_database):,} stand in the database, {len(known.in_training):,} were trained on"
-        console.warn(f"of the queries, {both}; they count, as --allow-overlap says")
+        both = f"in the database {len(known.in_database):,}, in training {len(known.in_training):,}"
+        console.warn(f"queries that were seen before: {both}; they count, as --allow-overlap says")
     if known.unreadable:
         console.warn(
-            f"{known.unreadable:,} images of the database have a query's code, but their files are gone;"
-            " whether they are that query could not be checked"
+            f"not compared with the queries: {wording.counted(known.unreadable, 'image')} of the database with the code"
+            " of one, whose files are gone"
         )
     if not known.training_known:
         console.warn("the model keeps no list of its training images; whether it saw a query could not be checked")

@@ -9,6 +9,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options
+from ganhash_cli.engine import wording
 from ganhash_cli.errors import UsageError
 
 
@@ -53,5 +54,5 @@ def export(
             }
         )
         return
-    console.say(f"{console.safe(os.fspath(report.out))}: {report.images:,} images for {to}")
+    console.say(f"{console.safe(os.fspath(report.out))}: {wording.counted(report.images, 'image')} for {to}")
     console.note(f"next: create the index with what `ganhash export --for {to} --schema` prints; docs/scale.md")

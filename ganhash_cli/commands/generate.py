@@ -10,7 +10,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources
-from ganhash_cli.engine import ranks
+from ganhash_cli.engine import ranks, wording
 from ganhash_cli.engine.limits import GENERATE, require_within
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
         console.emit({"fakes": str(made.folder), "count": made.record["count"], "minutes": minutes, **quality})
         return
     took = "" if minutes is None else f", {minutes:.1f} minutes"
-    console.say(f"{folder}/: {made.record['count']:,} fakes by {made.record['generator']['name']}{took}")
+    console.say(
+        f"{folder}/: {wording.counted(made.record['count'], 'fake')} by {made.record['generator']['name']}{took}"
+    )
     console.say(f"look at {folder}/grid.png: real images above fakes")
     if (made.folder / "samples" / "training.gif").exists():
         console.say(f"and at {folder}/samples/training.gif: how the fakes came about")
@@ -136,7 +138,8 @@ def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
         real, fake = quality["frechet_images"]
         console.say(
             f"Fréchet distance {quality['frechet_distance']:.1f}"
-            f" ({made.record['settings']['features']}, {real:,} real images, {fake:,} fakes)"
+            f" ({made.record['settings']['features']}, {wording.counted(real, 'real image')},"
+            f" {wording.counted(fake, 'fake')})"
         )
     if quality["precision"] is not None:
         console.say(

@@ -75,6 +75,19 @@ def test_fakes_are_told_of(capsys: Printed) -> None:
     assert record["quality"] == {"frechet_distance": 12.34567}
 
 
+def test_collapsed_fakes_are_called_so(capsys: Printed) -> None:
+    collapsed = {"precision": 0.9, "recall": 0.01, "frechet_images": [500, 500]}
+    write_json(Path("fakes/fakes.json"), {"count": 500, "quality": collapsed})
+    assert told(capsys, "fakes")["verdict"].startswith("mode collapse: ")
+    assert "verdict\tmode collapse: " in run(capsys, "info", "fakes")[1]
+
+
+@pytest.mark.parametrize("quality", ["good", {"precision": "good", "recall": 0.0, "frechet_images": [500, 500]}])
+def test_figures_that_are_none_mean_nothing(capsys: Printed, quality: Any) -> None:
+    write_json(Path("fakes/fakes.json"), {"count": 500, "quality": quality})
+    assert told(capsys, "fakes")["verdict"] is None
+
+
 def test_fakes_of_an_unfinished_description_are_told_of_as_far_as_known(capsys: Printed) -> None:
     write_json(Path("fakes/fakes.json"), {"count": 3})
     assert told(capsys, "fakes")["images"] == 3

@@ -30,7 +30,7 @@ FOUNDATIONS = [
 ]
 ORDER = [
     *FOUNDATIONS,
-    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
+    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "verdict", "grid", "fakes"),
     *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),

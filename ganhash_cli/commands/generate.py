@@ -120,6 +120,7 @@ def generate(
 
 
 def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
+    from ganhash_cli.engine import verdict
     from ganhash_cli.engine.quality import Quality
 
     quality = asdict(Quality(**made.record["quality"]))  # earlier versions wrote fewer figures
@@ -146,6 +147,8 @@ def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
             f"precision {quality['precision']:.3f}, the share of fakes among real images;"
             f" recall {quality['recall']:.3f}, the share of real images among fakes"
         )
+    if meaning := verdict.of(quality):
+        console.say(meaning)
     if quality["accuracy"] is not None:
         console.say(
             f"a classifier trained on the fakes is right on {quality['accuracy']:.1%} of the real images"

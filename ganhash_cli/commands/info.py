@@ -107,9 +107,20 @@ def _fakes(folder: Path) -> dict[str, Any]:
         "generator": generator.get("name") if isinstance(generator, dict) else generator,
         "classes": record.get("class_names"),
         "quality": record.get("quality"),
+        "verdict": _verdict(record.get("quality")),
         "training_digest": record.get("training_digest"),
         "settings": record.get("settings"),
     }
+
+
+def _verdict(quality: Any) -> str | None:
+    """Say what the figures of fakes mean; nothing where a description that nobody has checked holds others."""
+    from ganhash_cli.engine import verdict
+
+    try:
+        return verdict.of(quality or {}) or None
+    except (TypeError, AttributeError):
+        return None
 
 
 def _single(facts: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganhash_cli import __version__, console, settings, usage
+from ganhash_cli import __version__, console, settings, terminal, usage
 from ganhash_cli.commands import (
     completion,
     dedup,
@@ -35,6 +35,8 @@ from ganhash_cli.commands import (
 from ganhash_cli.console import ProgressName
 from ganhash_cli.engine import ranks
 from ganhash_cli.errors import GanhashError, InstallationError, Interrupted, StorageError, UsageError
+
+_BOXED = 60  # columns in which help has room in boxes
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
@@ -80,6 +82,17 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {**function.__annotations__, **{name: each for name, (each, _) in shared.items()}}
     run.__annotations__["context"] = typer.Context
     return run
+
+
+def _add(group: typer.Typer, function: Callable[..., None], name: str | None = None) -> None:
+    extra = {"allow_extra_args": True}  # which usage.py tells of
+    group.command(name, short_help=_short(function), context_settings=extra)(verb(function))
+
+
+def _short(function: Callable[..., None]) -> str:
+    """Return the first sentence of a command's help, for lists of commands; Typer by itself cuts it at 45 letters."""
+    paragraph = " ".join((function.__doc__ or "").partition("\n\n")[0].split())
+    return f"{paragraph.partition('. ')[0].removesuffix('.')}."
 
 
 def _set_verbosity(verbose: int, quiet: bool) -> None:
@@ -135,13 +148,12 @@ for command in (
     verify.verify,
     doctor.doctor,
 ):
-    app.command(context_settings={"allow_extra_args": True})(verb(command))  # which usage.py tells of
-plugins_app = typer.Typer(
-    name="plugins", help="List the backbones, generators and indexes, show their options, check them."
-)
-plugins_app.command("list")(verb(plugins.list_plugins))
-plugins_app.command("show")(verb(plugins.show_plugin))
-plugins_app.command("check")(verb(plugins.check_plugin))
+    _add(app, command)
+_ABOUT_PLUGINS = "List the backbones, generators and indexes, show their options, check them."
+plugins_app = typer.Typer(name="plugins", help=_ABOUT_PLUGINS, short_help=_ABOUT_PLUGINS)
+_add(plugins_app, plugins.list_plugins, "list")
+_add(plugins_app, plugins.show_plugin, "show")
+_add(plugins_app, plugins.check_plugin, "check")
 app.add_typer(plugins_app)
 
 
@@ -205,7 +217,10 @@ def _command() -> Any:
     """Return the command line as Click has it, with what holds for every option of every verb."""
     command = typer.main.get_command(app)
     root: Any = typer.Context(command, info_name="ganhash", **command.context_settings)
+    narrow = terminal.width() < _BOXED
     for each in settings.below(root):
+        if narrow:
+            each.command.rich_markup_mode = None  # columns in boxes would be cut; Click's own help is not
         for parameter in (*each.command.params, each.command.get_help_option(each)):
             parameter.show_envvar = False  # the rule that gives its name stands below the commands
             parameter.allow_from_autoenv = parameter.callback is None  # else it acts at once, as --version does

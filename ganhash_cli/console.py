@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ganhash_cli.engine.names import safe as safe
+from ganhash_cli.engine.names import shortened
 from ganhash_cli.errors import GanhashError, Interrupted, NothingFound
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _tell(text: str) -> None:
 
 
 def table(columns: list[str], rows: list[list[str]], links: list[str] | None = None) -> None:
-    """Print rows as a table on a terminal, as tab-separated lines elsewhere.
+    """Print rows as a table on a terminal, without columns that are empty, and as tab-separated lines elsewhere.
 
     `links`, one a row, make the last column clickable where the terminal can.
     """
@@ -142,11 +143,12 @@ def table(columns: list[str], rows: list[list[str]], links: list[str] | None = N
     from rich.table import Table
     from rich.text import Text
 
+    filled = [place for place in range(len(columns)) if not rows or any(row[place] for row in rows)]
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
+    for place in filled:
+        drawn.add_column(columns[place], overflow="fold")
     for index, row in enumerate(rows):
-        cells = [Text(cell) for cell in row]
+        cells = [Text(row[place]) for place in filled]
         if links:
             cells[-1].stylize(f"link {links[index]}")
         drawn.add_row(*cells)
@@ -155,18 +157,22 @@ def table(columns: list[str], rows: list[list[str]], links: list[str] | None = N
 
 def pictures(strip: Strip, drawing: str) -> None:
     """Draw pictures on a terminal, which turns `drawing` into them, and their captions below."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.text import Text
 
     from ganhash_cli.engine.sheet import RIGHT, WRONG
 
+    def fitting(caption: str) -> str:
+        return shortened(caption, lambda shown: cell_len(shown) <= strip.tile)
+
     say(drawing)
     marks = {True: f"bold {RIGHT}", False: f"bold {WRONG}", None: "bold"}
-    firsts = [Text(caption.first, marks[caption.right]) for caption in strip.captions]
-    seconds = [Text(caption.second, "dim") for caption in strip.captions]
+    firsts = [Text(fitting(caption.first), marks[caption.right]) for caption in strip.captions]
+    seconds = [Text(fitting(caption.second), "dim") for caption in strip.captions]
     for line in (firsts, seconds):
         for text in line:
-            text.truncate(strip.tile, overflow="ellipsis", pad=True)
+            text.truncate(strip.tile, pad=True)
         Console(highlight=False).print(Text(" " * strip.gap).join(line), no_wrap=True)
 
 

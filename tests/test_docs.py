@@ -223,6 +223,16 @@ def test_every_verb_and_every_option_has_a_help_text() -> None:
     assert silent == []
 
 
+def test_lists_of_commands_say_a_whole_sentence_of_each() -> None:
+    below = {name: command.get_short_help_str() for name, command in commands() if name != "ganhash"}
+    assert {name: text for name, text in below.items() if not re.fullmatch(r"[A-Z].*[^.]\.", text)} == {}
+
+
+def test_the_readme_names_every_verb() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name, _ in commands() if name.count(" ") < 2 and name not in readme] == []
+
+
 def links(page: Path) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", page.read_text())
 

@@ -96,6 +96,7 @@ CATALOGUE = [
     Wrong("encode folder -o notes.txt", 2, "notes.txt"),
     Wrong("encode folder -o held.h5", 8, "held.h5"),
     Wrong("encode gone.csv -o new.h5", 4, "gone.png"),
+    Wrong("encode - -o new.h5", 4, "stdin"),
     # merge
     Wrong("merge codes.h5 -o whole.h5", 2, "codes.h5"),
     Wrong("merge part.h5 -o whole.h5", 4, "missing: 2"),

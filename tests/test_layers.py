@@ -11,21 +11,8 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *(
-        "progress",
-        "names",
-        "wording",
-        "files",
-        "outputs",
-        "board",
-        "seeds",
-        "limits",
-        "bits",
-        "parallel",
-        "distinct",
-        "children",
-        "scan",
-    ),
+    *("progress", "names", "wording", "fonts", "differences", "files", "outputs", "board"),
+    *("seeds", "limits", "bits", "parallel", "distinct", "children", "scan"),
     *("asymmetric", "devices", "decoding", "decoders", "shards", "address", "images", "protocols", "sample", "ranks"),
 ]
 ORDER = [

@@ -13,6 +13,7 @@ import pytest
 
 from ganhash_cli.engine.codes_format import path_record
 from serving import FIRST, work_in
+from test_encode_command import Printed, run
 
 NAMES = [
     *(
@@ -117,3 +118,10 @@ def test_the_commands_open_no_connection(tmp_path: Path) -> None:
     probe = [sys.executable, "-c", "import socket; socket.getaddrinfo('127.0.0.1', 1)"]
     subprocess.run(probe, env={**PLAIN, "PYTHONPATH": paths}, check=True)
     assert Path("connected").exists()  # the watch sees what there is
+
+
+@pytest.mark.parametrize("columns", [20, 30, 59])
+def test_help_on_a_narrow_terminal_cuts_no_word(columns: int, capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, _ = run(capsys, "query", "--help")
+    assert (code, "…" in out, "differ in the fewest bits." in " ".join(out.split())) == (0, False, True)

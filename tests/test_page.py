@@ -7,6 +7,7 @@ import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 import pytest
 from PIL import Image
@@ -77,7 +78,7 @@ def test_the_page_has_one_row_a_query_with_each_neighbour_told_of(answers: list[
     assert len(shown.all("section")) == 2
     assert len(shown.all("li")) == 6
     said = " ".join(" ".join(shown.texts).split())
-    for part in ("0/48", "1/48", "2/48", "red", "blue", str(tmp_path / "blue.png"), "9 images", "48 bits"):
+    for part in ("0/48", "1/48", "2/48", "red", "blue", "blue.png", "9 images", "48 bits"):
         assert part in said
 
 
@@ -92,6 +93,33 @@ def test_the_pictures_are_inside_as_jpegs_of_the_images(answers: list[Answer], t
             colours.append(image.resize((1, 1)).getpixel((0, 0)))
     close = [max(range(3), key=list(colour).__getitem__) for colour in colours]
     assert close == [0, 0, 2]  # the query, the red hit, the blue hit; the third is gone
+
+
+@pytest.mark.parametrize(
+    "name", [os.path.basename(name) for name, _ in HOSTILE] + [b"javascript:alert(1)", b"a b#c?d%41.png", b"../up.png"]
+)
+def test_a_picture_leads_to_its_file_from_where_the_page_lies(
+    name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here/pages").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with open(name, "wb") as stream:
+        Image.new("RGB", (8, 8)).save(stream, "PNG")
+    shown = read([Answer(name, (), (), 1, 1)], Path("pages/out.html"))
+    address = urljoin(Path("pages/out.html").absolute().as_uri(), shown.all("a")[0]["href"])
+    assert urlsplit(address)[:2] + urlsplit(address)[3:] == ("file", "", "", "")
+    assert os.path.samefile(unquote_to_bytes(urlsplit(address).path), name)
+
+
+def test_what_cannot_be_shown_leads_nowhere(answers: list[Answer], tmp_path: Path) -> None:
+    shown = read(answers, tmp_path / "out.html")
+    assert [Path(each["href"]).name for each in shown.all("a")] == ["red.png", "red.png", "blue.png"]
+
+
+def test_the_name_of_a_file_stands_out_from_its_folder(answers: list[Answer], tmp_path: Path) -> None:
+    shown = read(answers, tmp_path / "out.html")
+    assert shown.texts.count(f"{tmp_path}/") == 4
+    assert [text for text in shown.texts if text.endswith(".png")] == ["red.png", "red.png", "blue.png", "gone.png"]
 
 
 def test_nothing_is_fetched_and_nothing_runs(answers: list[Answer], tmp_path: Path) -> None:
@@ -126,7 +154,7 @@ def test_a_hostile_name_is_text_and_nothing_else(
     label = os.fsdecode(name)
     hostile = read([Answer(name, (label,), (hit(1, name, label),), 1, 1)], tmp_path / "hostile.html")
     assert [(tag, list(each)) for tag, each in hostile.elements] == [(tag, list(each)) for tag, each in plain.elements]
-    assert sum(shown in text for text in hostile.texts) == 4  # name and label, of the query and of its hit
+    assert "".join(hostile.texts).count(shown) == 4  # name and label, of the query and of its hit
     assert hostile.all("img")[0]["alt"] == f"query {shown}"
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e\ufffd]", (tmp_path / "hostile.html").read_text())
 

@@ -175,7 +175,7 @@ def test_a_setting_that_has_come_since_makes_older_fakes_no_others(coloured: Pat
     record[fakes.SEAL] = fakes._seal(record)
     description.write_text(json.dumps(record))
     assert not finish(making(coloured, tmp_path / "fakes")).new
-    with pytest.raises(UsageError, match="other settings"):
+    with pytest.raises(UsageError, match=r"with --consistency 0\.0, not 1\.0"):
         make(coloured, tmp_path / "fakes", consistency=1.0)
 
 

@@ -73,7 +73,7 @@ def said(read: Read) -> str:
 def chapters(read: Read) -> list[str]:
     """Return the links at the top, each of which leads somewhere."""
     targets = {each["id"] for _, each in read.elements if "id" in each}
-    links = [each["href"] for each in read.all("a")]
+    links = [each["href"] for each in read.all("a") if each["href"].startswith("#")]
     assert links
     assert {link.removeprefix("#") for link in links} <= targets
     text = Path("report.html").read_text("utf-8")
@@ -100,12 +100,26 @@ def test_with_everything_there_the_page_has_every_chapter(capsys: Printed) -> No
         f"{BITS} bits",
         "linear",
         "red, green, blue",
-        "best after epoch 2 with 0.250",
+        "after epoch 2 (dashed), whose validation mAP of 0.250 is the best",
         "12.5",
         "0.875",
         "epochs 1",
     ):
         assert part in text
+
+
+def test_a_figure_that_is_measured_on_few_images_says_on_how_many_and_what_it_means(capsys: Printed) -> None:
+    describe(metrics={"validation_map_at_all": 0.5234, "validation_images": 1100})
+    run(capsys, *REPORT)
+    assert "0.523 on 1,100 images mean average precision, of images that the network did not learn" in said(shown())
+
+
+@pytest.mark.parametrize(("queries", "framed"), [("queries", True), ("queries/red", False)])
+def test_frames_around_neighbours_are_explained_where_there_are_some(
+    queries: str, framed: bool, capsys: Printed
+) -> None:
+    run(capsys, "report", "--queries", queries)
+    assert ("same label as the query" in said(shown())) == framed
 
 
 def test_the_figures_are_those_of_evaluate(capsys: Printed) -> None:
@@ -125,7 +139,7 @@ def test_the_worst_and_the_best_queries_stand_with_their_neighbours_and_their_pr
     run(capsys, *REPORT)
     text = said(shown())
     first = text.index("Worst")
-    assert text.index("queries/red/odd.png") == min(text.index(f"queries/{name}/", first) for name in COLOURS)
+    assert text.index("queries/red/ odd.png") == min(text.index(f"queries/{name}/", first) for name in COLOURS)
     assert len(re.findall(r"average precision \d\.\d{3}", text)) == 2 * report.SHOWN
     values = [float(value) for value in re.findall(r"average precision (\d\.\d{3})", text)]
     assert values[: report.SHOWN] == sorted(values[: report.SHOWN])
@@ -237,8 +251,8 @@ def test_large_codes_are_sampled_and_the_page_says_so(capsys: Printed, monkeypat
     monkeypatch.setattr(report, "MOST_COUNTED", 10)
     run(capsys, *REPORT)
     text = said(shown())
-    assert text.count("A random sample of 6 of 15 images") == 2
-    assert text.count("A random sample of 10 of 15 images") == 1
+    assert text.count("a random sample of 6 of 15 images") == 2
+    assert text.count("a random sample of 10 of 15 images") == 1
     assert "9 queries against 15 images" in text
 
 

@@ -164,16 +164,22 @@ def test_codes_of_another_model_do_not_match(stored: Path) -> None:
 
 @pytest.mark.parametrize(
     ("root", "shown"),
-    [("", b"a/b.png"), ("photos", b"photos/a/b.png"), ("../elsewhere", None)],
+    [
+        ("", b"a/b.png"),
+        ("photos", b"photos/a/b.png"),
+        ("../elsewhere", b"../elsewhere/a/b.png"),
+        ("..", b"../a/b.png"),
+        ("/", b"/a/b.png"),
+    ],
 )
-def test_a_path_is_relative_below_the_current_folder_and_else_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, shown: bytes | None
+def test_a_path_is_as_one_would_type_it_here_and_absolute_where_that_is_shorter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, shown: bytes
 ) -> None:
     here = tmp_path.resolve() / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     folder = os.fsencode(os.path.normpath(here / root))
-    assert openable(folder, b"a/b.png") == (shown or os.path.join(folder, b"a/b.png"))
+    assert openable(folder, b"a/b.png") == shown
 
 
 @pytest.fixture
@@ -225,6 +231,11 @@ def test_a_long_name_is_shortened_to_its_tile(tmp_path: Path) -> None:
     long = [Answer(b"x" * 200, (), (hit(labels=("y" * 200,)),), 9, 1)]
     short = [Answer(b"x" * 300, (), (hit(labels=("y" * 300,)),), 9, 1)]
     assert sheet.draw(long).tobytes() == sheet.draw(short).tobytes()
+
+
+def test_a_sheet_tells_neighbours_of_one_label_apart() -> None:
+    one, other = (sheet.draw([Answer(b"q", (), (hit(path=path),), 9, 1)]).tobytes() for path in (b"1.png", b"2.png"))
+    assert one != other
 
 
 def test_the_results_and_the_sheet_agree_on_a_folder(stored: Path, coloured: Path) -> None:

@@ -150,6 +150,25 @@ def test_about_tells_what_is_searched(served: Served, workspace: Path) -> None:
     assert about["fingerprint"] == Bundle.open(workspace / "model").fingerprint
 
 
+def test_some_images_of_all_the_collection_are_told_of(served: Served, photo: bytes) -> None:
+    found = served.ask("/api/images?limit=3").json
+    assert [image["path"] for image in found["images"]] == ["blue/00.png", "green/05.png", "red/11.png"]
+    [hit] = served.ask("/api/query?limit=1", photo).json["hits"]
+    assert found["images"][0] == {name: value for name, value in hit.items() if name not in ("rank", "distance")}
+    assert len(served.ask("/api/images?limit=500").json["images"]) == 36
+
+
+def test_an_image_is_found_by_its_path(served: Served) -> None:
+    for image in served.ask("/api/images?limit=36").json["images"]:
+        assert served.ask(f"/api/images?path={quote(image['path'])}").json["images"] == [image]
+
+
+@pytest.mark.parametrize("path", ["", "blue", "blue/00.pn", "blue/00.png0", "zzz", "../folder/blue/00.png", "\0"])
+def test_an_image_that_is_not_there_is_404(served: Served, path: str) -> None:
+    answer = served.ask(f"/api/images?path={quote(path)}")
+    assert (answer.status, "there is no image" in answer.json["error"]) == (404, True)
+
+
 def test_health_is_told(served: Served) -> None:
     assert served.ask("/healthz").json == {"status": "ok", "waiting": 0}
 
@@ -189,7 +208,12 @@ def test_the_description_names_all_addresses_and_no_others() -> None:
 
 @pytest.mark.parametrize(
     ("path", "address"),
-    [("/healthz", "/healthz"), ("/api/about", "/api/about"), ("/api/neighbours", "/api/neighbours?code=0000")],
+    [
+        ("/healthz", "/healthz"),
+        ("/api/about", "/api/about"),
+        ("/api/neighbours", "/api/neighbours?code=0000"),
+        ("/api/images", "/api/images"),
+    ],
 )
 def test_answers_are_as_described(served: Served, path: str, address: str) -> None:
     answer = served.ask(address)
@@ -583,6 +607,8 @@ def test_codes_without_images_are_served(tmp_path: Path, monkeypatch: pytest.Mon
     with serving() as served:
         found = served.ask("/api/query", FIRST.read_bytes()).json
         assert (found["hits"], found["total"]) == ([], 0)
+        assert served.ask("/api/images").json["images"] == []
+        assert served.ask("/api/images?path=a").status == 404
         assert served.ask("/thumbnail/0").status == 404
 
 

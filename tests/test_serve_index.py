@@ -74,6 +74,18 @@ def test_a_further_page_and_a_picture_come_from_an_answer(served: Served) -> Non
     assert (picture.status, picture.body[:2]) == (200, b"\xff\xd8")
 
 
+def test_the_image_of_a_path_is_that_of_the_codes_file(served: Served, of_the_file: Served) -> None:
+    found = served.ask("/api/images?limit=5").json["images"]
+    assert len({image["path"] for image in found}) == 5
+    for image in found:
+        [here], [there] = (
+            each.ask(f"/api/images?path={image['path']}").json["images"] for each in (of_the_file, served)
+        )
+        assert there == image
+        assert {name: here[name] for name in ("path", "labels", "code")}.items() <= there.items()
+    assert served.ask("/api/images?path=gone").status == 404
+
+
 def test_about_says_where_it_is_searched_without_a_password(served: Served, url: str) -> None:
     about = served.ask("/api/about").json
     assert (about["images"], about["labels"], about["note"]) == (36, [], f"searched by ganhash at {url}")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.web.search import SOME
 from linear_hash import BITS
 from pictures import paint
 from serving import FIRST, Served, encode_again, serving, work_in
@@ -134,6 +135,118 @@ def test_a_result_is_clicked_and_searched_from_and_back_leads_back(page: Any, ph
     sync_api.expect(page.locator("#results .label").first).to_have_text("blue")
 
 
+def test_it_begins_with_images_of_every_class_to_search_from(page: Any) -> None:
+    sync_api.expect(page.locator("#status")).to_contain_text("Click an image to find those most like it")
+    sync_api.expect(page.locator("#examples li")).to_have_count(SOME)
+    assert set(page.locator("#examples .label").all_text_contents()) == {"blue", "green", "red", "yellow"}
+    chosen = page.locator("#examples .name").nth(3).text_content()
+    page.locator("#examples .search").nth(3).click()
+    wait_for_results(page)
+    sync_api.expect(page.locator("#query-name")).to_have_text(chosen)
+    sync_api.expect(page.locator("#examples")).to_be_hidden()
+    sync_api.expect(page.locator("#results")).to_be_focused()
+
+
+def limit(page: Any, steps: int, label: str) -> None:
+    """Choose a distance by the keyboard, and a label."""
+    page.locator("#distance").focus()
+    page.keyboard.press("Home")
+    for _ in range(steps):
+        page.keyboard.press("ArrowRight")
+    page.locator("#label").select_option(label)
+    sync_api.expect(page.locator("#status")).to_contain_text(f"within {steps} of")
+    wait_for_results(page)
+
+
+def test_an_address_holds_the_image_the_distance_and_the_label_of_a_search(page: Any, served: Served) -> None:
+    page.locator("#examples .search", has=page.locator("[alt='blue/00.png']")).click()
+    wait_for_results(page)
+    limit(page, 1, "blue")
+    found = names(page)
+    assert 0 < len(found) < 12
+    assert page.url == f"{served.url}?image=blue%2F00.png&max_distance=1&label=blue"
+    other = page.context.new_page()
+    other.goto(page.url)
+    wait_for_results(other)
+    assert names(other) == found
+    sync_api.expect(other.locator("#query-name")).to_have_text("blue/00.png")
+    sync_api.expect(other.locator("#distance-shown")).to_have_text(f"1 of {BITS}: {len(found)} images")
+    sync_api.expect(other).to_have_title("blue/00.png - ganhash")
+
+
+def test_back_and_forward_lead_through_searches_with_their_limits(page: Any, photo: Path) -> None:
+    page.locator("#examples .search", has=page.locator("[alt='blue/00.png']")).click()
+    wait_for_results(page)
+    limit(page, 1, "blue")
+    found = names(page)
+    drop(page, photo.read_bytes())
+    sync_api.expect(page.locator("#query-name")).to_have_text("img.png")
+    page.go_back()
+    sync_api.expect(page.locator("#query-name")).to_have_text("blue/00.png")
+    wait_for_results(page)
+    assert (names(page), page.locator("#distance").input_value()) == (found, "1")
+    page.go_back()
+    sync_api.expect(page.locator("#examples li")).to_have_count(SOME)
+    sync_api.expect(page.locator("#results")).to_be_hidden()
+    page.go_forward()
+    page.go_forward()
+    sync_api.expect(page.locator("#query-name")).to_have_text("img.png")
+    sync_api.expect(page.locator("#query-image")).to_be_visible()
+
+
+def test_a_search_from_an_image_that_was_sent_can_be_opened_again_without_it(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    found = names(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    wait_for_results(other)
+    assert names(other) == found
+    sync_api.expect(other.locator("#query-name")).to_have_text("an image that was sent")
+
+
+@pytest.mark.parametrize(
+    ("search", "reason"),
+    [
+        ("image=gone.png", "there is no image gone.png here"),
+        ("image=blue/00.png&label=purple", "there is no label 'purple'"),
+        ("code=zz", "hexadecimal digits"),
+    ],
+)
+def test_an_address_that_leads_nowhere_says_why(page: Any, served: Served, search: str, reason: str) -> None:
+    page.goto(f"{served.url}?{search}")
+    sync_api.expect(page.locator("#error")).to_contain_text(reason)
+    page.locator("#home").click()
+    sync_api.expect(page.locator("#examples li")).to_have_count(SOME)
+
+
+def test_the_link_to_the_results_starts_no_search(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/api/" in request.url else None)
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    sync_api.expect(page.locator("#results")).to_be_focused()
+    page.wait_for_timeout(200)
+    assert asked == []
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_small_query_fills_its_place(page: Any, photo: Path, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    drop(page, photo.read_bytes())  # 32 pixels
+    wait_for_results(page)
+    assert page.locator("#query-image").bounding_box()["width"] > 200
+
+
+def test_the_slider_at_its_end_says_that_it_limits_nothing(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    sync_api.expect(page.locator("#distance-shown")).to_have_text(f"no limit: {36 + MANY} images")
+    sync_api.expect(page.locator("#distance")).to_have_attribute("aria-valuetext", f"no limit, {36 + MANY} images")
+
+
 def test_the_slider_hides_what_is_farther(page: Any, photo: Path) -> None:
     drop(page, photo.read_bytes())
     wait_for_results(page)
@@ -197,11 +310,11 @@ def test_the_keyboard_alone_reaches_everything(page: Any, photo: Path) -> None:
     wait_for_results(page)
     page.evaluate("document.activeElement.blur()")
     reached = []
-    for _ in range(8):
+    for _ in range(9):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
-    assert reached[:4] == ["skip", "file", "distance", "label"]
-    assert {"search", "compare"} <= set(reached[4:])
+    assert reached[:5] == ["skip", "home", "file", "distance", "label"]
+    assert {"search", "compare"} <= set(reached[5:])
     page.locator("#results .search").nth(1).focus()
     name = names(page)[1]
     page.keyboard.press("Enter")
@@ -243,13 +356,13 @@ def test_a_file_that_is_no_image_is_explained_and_the_results_stay(
 
 
 def test_an_image_that_has_gone_is_shown_as_such(page: Any, photo: Path) -> None:
-    away = photo.with_suffix(".away")
-    photo.rename(away)
+    gone = photo.with_name("01.png")  # whose picture is not among those the page begins with
+    away = gone.rename(gone.with_suffix(".away"))
     try:
         drop(page, away.read_bytes())
-        sync_api.expect(page.locator("#results .empty").first).to_have_text("blue/00.png is not there any more")
+        sync_api.expect(page.locator("#results .empty").first).to_have_text("blue/01.png is not there any more")
     finally:
-        away.rename(photo)
+        away.rename(gone)
 
 
 def test_a_name_that_is_markup_stays_text(page: Any, served: Served, photo: Path) -> None:

@@ -146,7 +146,7 @@ def test_the_precision_that_auto_chose_is_recorded(
     again, _ = finish(run(coloured, tmp_path / "model", settings(epochs=1, precision=settled)))
     assert again.fingerprint == done.fingerprint
     other: Precision = "float32" if settled == "bfloat16" else "bfloat16"
-    with pytest.raises(UsageError, match="other settings"):
+    with pytest.raises(UsageError, match=f"trained with --precision {settled}, not {other}"):
         finish(run(coloured, tmp_path / "model", settings(epochs=1, precision=other)))
 
 
@@ -165,9 +165,16 @@ def test_checkpoints_that_a_kill_left_beside_a_finished_model_go(coloured: Path,
     assert not (tmp_path / "model" / "checkpoints").exists()
 
 
+def test_an_unfinished_run_is_not_continued_with_other_settings(coloured: Path, tmp_path: Path):
+    with pytest.raises(Interrupted):
+        stop(run(coloured, tmp_path / "model"), 2)
+    with pytest.raises(UsageError, match=r"an unfinished run with --bits \d+, not 16$"):
+        finish(run(coloured, tmp_path / "model", settings(bits=16)))
+
+
 def test_a_finished_model_is_not_replaced_unless_asked(coloured: Path, tmp_path: Path):
     finish(run(coloured, tmp_path / "model"))
-    with pytest.raises(UsageError, match="other settings"):
+    with pytest.raises(UsageError, match=r"trained with --bits \d+, not 16$"):
         finish(run(coloured, tmp_path / "model", settings(bits=16)))
     done, _ = finish(run(coloured, tmp_path / "model", settings(bits=16), overwrite=True))
     assert done.bits == 16

@@ -211,7 +211,7 @@ def _collection(images: list[str], nul: bool) -> "Collection":
     from ganhash_cli.engine import images as pictures
 
     if images == ["-"]:
-        return pictures.from_names(sources.some_names_on_stdin(nul=nul))
+        return pictures.from_names(sources.names_on_stdin(nul=nul))
     if len(images) == 1:
         return pictures.collect(Path(images[0]))
     return pictures.from_names([os.fsencode(name) for name in images])

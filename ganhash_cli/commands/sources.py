@@ -21,7 +21,7 @@ def open_training(images: str | None) -> "Iterator[tuple[Collection, str]]":
     from ganhash_cli.engine import sample
 
     if images == "-":
-        yield pictures.from_names(ranks.from_first(some_names_on_stdin)), "names on stdin"
+        yield pictures.from_names(ranks.from_first(names_on_stdin)), "names on stdin"
     elif images is not None:
         yield pictures.training_part(pictures.collect(Path(images))), images
     else:
@@ -31,14 +31,10 @@ def open_training(images: str | None) -> "Iterator[tuple[Collection, str]]":
 
 
 def names_on_stdin(*, nul: bool = False) -> list[bytes]:
-    """Read file names from stdin, one a line, or separated by NUL."""
+    """Read file names from stdin, one a line, or separated by NUL; `InputError` where there is none."""
     separator = b"\0" if nul else b"\n"
-    return [name for name in sys.stdin.buffer.read().split(separator) if name]
-
-
-def some_names_on_stdin(*, nul: bool = False) -> list[bytes]:
-    """Do the same where there must be one; `InputError` where there is none."""
-    if not (names := names_on_stdin(nul=nul)):
+    names = [name for name in sys.stdin.buffer.read().split(separator) if name]
+    if not names:
         raise InputError("no file is named on stdin", hint="write one name a line, or with -0 NUL between them")
     return names
 

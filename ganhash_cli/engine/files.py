@@ -66,6 +66,14 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         stream.flush()
 
 
+def relative(path: bytes, folder: bytes) -> bytes:
+    """Return an absolute path as it is relative to an absolute folder, or unchanged where it is on another drive."""
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:
+        return path
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk: without it a rename may be lost with the power."""
     if os.name == "nt":  # Windows cannot open a folder to sync it

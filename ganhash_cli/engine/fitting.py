@@ -47,7 +47,7 @@ def fit(
     per_epoch = math.ceil(len(data.training) / settings.batch)
     steps = settings.epochs * per_epoch
     state = training_state.start(network, data.labels.shape[1], settings, steps, device)
-    training_state.resume(state, folder, run)
+    training_state.resume(state, folder, run, settings)
     saved, rate = time.monotonic(), Rate()
     try:
         while state.step < steps:
@@ -59,7 +59,7 @@ def fit(
                 if ranks.first():
                     epochs.write(state.history, folder)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                training_state.save(state, folder, run)
+                training_state.save(state, folder, run, settings)
                 saved = time.monotonic()
             if state.history and (score := state.history[-1]["validation_map"]) is not None:
                 figures["mAP"] = score
@@ -67,9 +67,9 @@ def fit(
             name = f"training {settings.backbone.name}"
             yield from ranks.together(Progress(name, state.step, steps, figures, "steps"))
     except (Interrupted, UsageError):
-        training_state.save(state, folder, run)
+        training_state.save(state, folder, run, settings)
         raise
-    training_state.save(state, folder, run)
+    training_state.save(state, folder, run, settings)
     network.load_state_dict(state.best)
     return None if math.isinf(state.best_score) else state.best_score
 

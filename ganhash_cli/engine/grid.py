@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ganhash_cli.engine.files import atomic_write
+from ganhash_cli.engine.fonts import font
+from ganhash_cli.engine.names import shortened
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -17,6 +19,7 @@ Band = tuple[str, Images, Images]
 
 COLUMNS = 16
 MOST_CLASSES = 20
+_LONGEST = 24  # characters of a name
 _CELL = 56  # least side of an image in the grid, in pixels
 _GAP = 2
 _MARGIN = 20
@@ -29,7 +32,7 @@ def write(path: Path, bands: list[Band]) -> None:
     side = max(images.shape[1] for _, *kinds in bands for images in kinds)
     scale = max(1, -(-_CELL // side))
     pitch = side * scale + _GAP
-    name_width = max(round(_font(15).getlength(name)) for name, *_ in bands) + (_MARGIN if bands[0][0] else 0)
+    name_width = max(round(font(15).getlength(name)) for name, *_ in bands) + (_MARGIN if bands[0][0] else 0)
     left = _MARGIN + name_width + _KIND_WIDTH
     columns = max(len(images) for _, *kinds in bands for images in kinds)
     height = 2 * pitch + _MARGIN
@@ -47,7 +50,11 @@ def by_class(
     present = [label for label in range(len(names)) if (fake_labels == label).any()]
     chosen = present[:: -(-len(present) // MOST_CLASSES)]
     return [
-        (_shortened(names[label]), real[real_labels == label][:COLUMNS], fake[fake_labels == label][:COLUMNS])
+        (
+            shortened(names[label], lambda name: len(name) <= _LONGEST),
+            real[real_labels == label][:COLUMNS],
+            fake[fake_labels == label][:COLUMNS],
+        )
         for label in chosen
     ]
 
@@ -62,10 +69,10 @@ def without_classes(real: Images, fake: Images) -> list[Band]:
 def _draw_band(canvas: Image.Image, band: Band, top: int, left: int, pitch: int, scale: int) -> None:
     name, *kinds = band
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, top + pitch), name, _INK, _font(15), anchor="lm")
+    draw.text((_MARGIN, top + pitch), name, _INK, font(15), anchor="lm")
     for row, (kind, images) in enumerate(zip(("real", "fake"), kinds, strict=True)):
         y = top + row * pitch
-        draw.text((left - 8, y + pitch // 2), kind, _PALE, _font(11), anchor="rm")
+        draw.text((left - 8, y + pitch // 2), kind, _PALE, font(11), anchor="rm")
         for column, image in enumerate(images):
             canvas.paste(_enlarged(image, scale), (left + column * pitch, y))
     bottom = top + 2 * pitch + (_MARGIN - _GAP) // 2
@@ -75,11 +82,3 @@ def _draw_band(canvas: Image.Image, band: Band, top: int, left: int, pitch: int,
 def _enlarged(image: Images, scale: int) -> Image.Image:
     drawn = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).convert("RGB")
     return drawn.resize((drawn.width * scale, drawn.height * scale), Image.Resampling.NEAREST)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
-
-
-def _shortened(name: str, most: int = 24) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"

@@ -32,7 +32,7 @@ $picture
 def write(groups: Sequence[Group], path: Path) -> None:
     """Write the gallery of up to 200 groups of up to 50 images, picture by picture."""
     with files.atomic_write(path) as stream:
-        for part in _parts(groups):
+        for part in _parts(groups, path.parent):
             stream.write(part.encode())
 
 
@@ -43,13 +43,13 @@ def facts(member: Member) -> str:
     return f"{shape}, {look.size:,} bytes"
 
 
-def _parts(groups: Sequence[Group]) -> Iterator[str]:
+def _parts(groups: Sequence[Group], folder: Path) -> Iterator[str]:
     shown = groups[:MOST_GROUPS]
     names = (member.look.path for group in shown for member in group.members[:MOST_MEMBERS])
     tiles = decoders.squares(names, page.SIDE)
     yield page.head("duplicate images", _about(groups))
     for number, group in enumerate(shown, start=1):
-        best, *others = [_figure(group, member, next(tiles)) for member in group.members[:MOST_MEMBERS]]
+        best, *others = [_figure(group, member, next(tiles), folder) for member in group.members[:MOST_MEMBERS]]
         listed = "".join(f"<li>{figure}</li>\n" for figure in others)
         yield Template(_SECTION).substitute(number=number, best=best, others=listed)
     yield page.TAIL
@@ -61,16 +61,16 @@ def _about(groups: Sequence[Group]) -> str:
         lines.append(f"Shown are the first {MOST_GROUPS}.")
     if any(len(group.members) > MOST_MEMBERS for group in groups):
         lines.append(f"Of each, the first {MOST_MEMBERS} images are shown.")
-    return f"<p>{' '.join(lines)}</p>"
+    return f"<p>{' '.join([*lines, page.OPENS])}</p>"
 
 
-def _figure(group: Group, member: Member, tile: page.Tile) -> str:
-    first = member is group.members[0]
+def _figure(group: Group, member: Member, tile: page.Tile, folder: Path) -> str:
+    first, path = member is group.members[0], member.look.path
     kind = member.kind if first else f"{member.kind} {member.distance}/{group.bits}"
     return Template(_MEMBER).substitute(
         place=' class="query"' if first else "",
-        picture=page.picture(tile, f"{member.kind}: {page.text(os.path.basename(member.look.path))}"),
+        picture=page.picture(tile, path, folder, f"{member.kind}: {page.text(os.path.basename(path))}"),
         kind=kind,
         facts=page.text(facts(member)),
-        name=page.text(member.look.path),
+        name=page.named(path),
     )

@@ -1,7 +1,9 @@
-"""Names from files, made safe to show: what would act on a terminal, or turn the text around, is made visible."""
+"""Names from files, made safe to show, and short enough: what would act on a terminal is made visible."""
 
 import os
 import unicodedata
+from bisect import bisect_left
+from collections.abc import Callable
 
 
 def safe(name: str | bytes) -> str:
@@ -16,6 +18,24 @@ def safe(name: str | bytes) -> str:
     return "".join(
         char if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else _escape(char) for char in text
     )
+
+
+def shortened(name: str, fits: Callable[[str], bool]) -> str:
+    """Cut a name in the middle until it fits: its end, with number and suffix, tells it from others that begin alike.
+
+    >>> shortened("IMG_20240501_portrait_0042.jpg", lambda text: len(text) <= 18)
+    'IMG_2…ait_0042.jpg'
+    """
+    if fits(name):
+        return name
+    kept = bisect_left(range(1, len(name)), True, key=lambda count: not fits(_cut(name, count)))
+    return _cut(name, kept)
+
+
+def _cut(name: str, kept: int) -> str:
+    """Keep so many characters of a name, two of three at its end."""
+    start = kept // 3
+    return f"{name[:start]}…{name[len(name) - kept + start :]}"
 
 
 def _escape(char: str) -> str:

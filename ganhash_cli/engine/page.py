@@ -10,6 +10,7 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from ganhash_cli.engine.sheet import RIGHT, WRONG
 
 MOST_QUERIES, MOST_HITS = 200, 50  # some ten thousand pictures of 10 kB are what a browser still opens
 SIDE = 192  # pixels of a picture, drawn half as wide or more, for screens of many dots
+OPENS = "A click on a picture opens its file, as long as page and images stay where they are."
 _QUALITY = 80  # of JPEG
 _FRAMES = {"right": RIGHT, "wrong": WRONG}
 THEMES = {
@@ -51,7 +53,13 @@ _STYLE = """
 body { font: 1rem/1.4 system-ui, sans-serif; color: var(--ink); background: var(--paper); padding: 1rem;
   max-width: 90rem; margin: 0 auto; overflow-wrap: anywhere }
 h1 { font-size: 1.4rem }
+.file { display: inline-block; max-width: 100%; color: var(--ink) }
+figure a { display: block }
+figure a:hover, figure a:focus-visible { outline: 3px solid var(--faint) }
 h2, h3, h4 { font-size: 1rem }
+h2 bdi, h4 bdi { font-weight: normal; color: var(--faint) }
+h2 .file, h4 .file { font-weight: bold }
+header p { max-width: 48rem }
 header, section { padding-bottom: 1.25rem }
 section { border-top: 1px solid var(--line); padding-top: 1.25rem; display: grid; gap: 1rem }
 p, small { color: var(--faint) }
@@ -116,18 +124,18 @@ Tile = NDArray[np.uint8] | Undecodable
 def write(answers: Sequence[Answer], path: Path) -> None:
     """Write the gallery of up to 200 answers of up to 50 neighbours, picture by picture."""
     with files.atomic_write(path) as stream:
-        for part in _parts(answers):
+        for part in _parts(answers, path.parent):
             stream.write(part.encode())
 
 
-def _parts(answers: Sequence[Answer]) -> Iterator[str]:
+def _parts(answers: Sequence[Answer], folder: Path) -> Iterator[str]:
     shown = answers[:MOST_QUERIES]
     tiles = decoders.squares(
         (file for answer in shown for file in (answer.query, *(hit.path for hit in answer.hits[:MOST_HITS]))), SIDE
     )
     yield head("nearest images", _about(answers))
     for number, answer in enumerate(shown, start=1):
-        yield section(number, answer, tiles)
+        yield section(number, answer, tiles, folder)
     yield TAIL
 
 
@@ -152,29 +160,39 @@ def _about(answers: Sequence[Answer]) -> str:
     hits = [(answer, hit) for answer in answers for hit in answer.hits]
     if not hits:
         return "<p>no image was found</p>"
-    lines = [f"{hits[0][0].searched:,} images searched by Hamming distance, codes of {hits[0][1].bits} bits."]
+    distance = f"in how many of {hits[0][1].bits} bits its code differs from the query's (Hamming distance)"
+    lines = [f"{hits[0][0].searched:,} images searched. Below each neighbour stands {distance}."]
     if len(answers) > MOST_QUERIES:
         lines.append(f"Shown are the first {MOST_QUERIES} of {len(answers):,} queries.")
     if any(len(answer.hits) > MOST_HITS for answer in answers):
         lines.append(f"Of each, the first {MOST_HITS} neighbours are shown.")
-    about = f"<p>{' '.join(lines)}</p>"
-    if any(answer.right(hit) is not None for answer, hit in hits):
-        about += (
-            '\n<p><span class="key right"><span class="mark">✓</span> same label as the query</span>'
-            '<span class="key wrong"><span class="mark">✗</span> another label</span></p>'
-        )
-    return about
+    about = f"<p>{' '.join([*lines, OPENS])}</p>"
+    return about + key(answers)
 
 
-def section(number: int, answer: Answer, tiles: Iterator[Tile], heading: str = "h2", fact: str = "") -> str:
-    """Return one query with its neighbours, whose pictures are the next of `tiles`; `fact` stands below the query."""
-    name = text(answer.query)
-    queried = picture(next(tiles), f"query {name}")
-    hits = "".join(_hit(answer, hit, next(tiles)) for hit in answer.hits[:MOST_HITS])
+def key(answers: Sequence[Answer]) -> str:
+    """Say what the frames mean, if there are any."""
+    if all(answer.right(hit) is None for answer in answers for hit in answer.hits):
+        return ""
+    return (
+        '\n<p><span class="key right"><span class="mark">✓</span> same label as the query</span>'
+        '<span class="key wrong"><span class="mark">✗</span> another label</span></p>'
+    )
+
+
+def section(
+    number: int, answer: Answer, tiles: Iterator[Tile], folder: Path, heading: str = "h2", fact: str = ""
+) -> str:
+    """Return one query with its neighbours, whose pictures are the next of `tiles`; `fact` stands below the query.
+
+    `folder` is where the page lies.
+    """
+    queried = picture(next(tiles), answer.query, folder, f"query {text(answer.query)}")
+    hits = "".join(_hit(answer, hit, next(tiles), folder) for hit in answer.hits[:MOST_HITS])
     return Template(_SECTION).substitute(
         number=number,
         heading=heading,
-        name=name,
+        name=named(answer.query),
         picture=queried,
         label=_label(", ".join(answer.labels)),
         fact=f"\n<small>{text(fact)}</small>" if fact else "",
@@ -182,7 +200,7 @@ def section(number: int, answer: Answer, tiles: Iterator[Tile], heading: str = "
     )
 
 
-def _hit(answer: Answer, hit: Hit, tile: Tile) -> str:
+def _hit(answer: Answer, hit: Hit, tile: Tile, folder: Path) -> str:
     right = answer.right(hit)
     kind, sign, word = {
         True: (' class="right"', "✓", "same label"),
@@ -192,21 +210,37 @@ def _hit(answer: Answer, hit: Hit, tile: Tile) -> str:
     return Template(_HIT).substitute(
         kind=kind,
         mark=f'<span class="mark" role="img" aria-label="{word}">{sign}</span> ' if sign else "",
-        picture=picture(tile, f"neighbour {hit.rank}: {text(os.path.basename(hit.path))}"),
+        picture=picture(tile, hit.path, folder, f"neighbour {hit.rank}: {text(os.path.basename(hit.path))}"),
         distance=f"{hit.distance}/{hit.bits}",
         label=_label(hit.label),
-        name=text(hit.path),
+        name=named(hit.path),
     )
 
 
-def picture(tile: Tile, alt: str) -> str:
-    """Return one picture as a JPEG inside its address, or say in its place why there is none."""
+def picture(tile: Tile, file: bytes, folder: Path, alt: str) -> str:
+    """Return one picture as a JPEG inside its address, or say in its place why there is none.
+
+    It leads to its file by a path relative to the `folder` where the page lies.
+    """
     if isinstance(tile, Undecodable):
         return f'<div class="empty"><small>{text(str(tile))}</small></div>'
     jpeg = BytesIO()
     Image.fromarray(tile).save(jpeg, "JPEG", quality=_QUALITY)
     content = base64.b64encode(jpeg.getvalue()).decode()
-    return f'<img src="data:image/jpeg;base64,{content}" alt="{alt}" width="{SIDE}" height="{SIDE}">'
+    drawn = f'<img src="data:image/jpeg;base64,{content}" alt="{alt}" width="{SIDE}" height="{SIDE}">'
+    return f'<a href="{_address(file, folder)}">{drawn}</a>'
+
+
+def _address(file: bytes, folder: Path) -> str:
+    """Return a relative address in which no character of a name means anything."""
+    path = files.relative(os.path.abspath(file), os.fsencode(folder.absolute()))
+    return quote(path.replace(os.fsencode(os.sep), b"/"))
+
+
+def named(path: bytes) -> str:
+    """Return a path of which the name of the file stands out, and breaks last where there is little room."""
+    folder, name = os.path.split(path)
+    return f'{text(os.path.join(folder, b""))}<span class="file">{text(name)}</span>'
 
 
 def _label(label: str) -> str:

@@ -100,12 +100,15 @@ def distances(found: Separation) -> Plot:
     def paint(figure: Figure, colours: Colours) -> None:
         axes = figure.subplots()
         edges = np.arange(len(found.same) + 1) - 0.5
-        kinds = (("one class", found.same, "first", "-"), ("two classes", found.different, "second", (0, (4, 2))))
+        kinds = (
+            ("pairs of one class", found.same, "first", "-"),
+            ("pairs of two classes", found.different, "second", (0, (4, 2))),
+        )
         for name, counts, colour, dashes in kinds:
             shares = counts / max(1, counts.sum())
             axes.stairs(shares, edges, fill=True, alpha=0.25, color=colours[colour])
             axes.stairs(shares, edges, color=colours[colour], linewidth=1.6, linestyle=dashes, label=name)
-        axes.set(xlabel="Hamming distance in bits", ylabel="share of pairs")
+        axes.set(xlabel="Hamming distance in bits", ylabel="share of the pairs of its kind")
         axes.legend(frameon=False)
 
     return _draw(paint, 3.2)
@@ -128,7 +131,7 @@ def balance(statistics: BitStatistics) -> Plot:
         axes = figure.subplots()
         axes.bar(np.arange(len(statistics.ones)), statistics.ones - 0.5, 0.8, 0.5, color=colours["first"])
         axes.axhline(0.5, color=colours["faint"], linewidth=1)
-        axes.set(ylim=(0, 1), xlabel="bit", ylabel="share of ones")
+        axes.set(ylim=(0, 1), xlabel="bit", ylabel="share of images where it is 1")
         _count(axes.xaxis)
 
     return _draw(paint, 2.6)
@@ -143,7 +146,7 @@ def correlation(statistics: BitStatistics) -> Plot:
         axes = figure.subplots()
         shades = LinearSegmentedColormap.from_list("shades", [colours["empty"], colours["first"]])
         shown = axes.imshow(np.abs(statistics.correlation), cmap=shades, vmin=0, vmax=1, interpolation="nearest")
-        figure.colorbar(shown, ax=axes, label="|r|").outline.set_visible(False)
+        figure.colorbar(shown, ax=axes, label="correlation |r|").outline.set_visible(False)
         axes.set(xlabel="bit", ylabel="bit")
         axes.grid(visible=False)
         for axis in (axes.xaxis, axes.yaxis):
@@ -167,7 +170,7 @@ def code_map(found: CodeMap, classes: Sequence[int | None]) -> Plot:
             colour, marker = painted.get(number, (colours["faint"], "."))
             chosen = np.array([(-1 if each is None else each) == number for each in classes])
             _scatter(axes, found.points[chosen], colour, marker)
-        names = [f"component {number + 1}: {share:.0%} of the variance" for number, share in enumerate(found.shares)]
+        names = [f"direction {number + 1}: {share:.0%} of the variance" for number, share in enumerate(found.shares)]
         axes.set(xlabel=names[0], ylabel=names[1])
         axes.margins(0.08)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from ganhash_cli.engine import boundary, fakes, files, gan, generator, grid, images, judge, ranks
+from ganhash_cli.engine import boundary, differences, fakes, files, gan, generator, grid, images, judge, ranks
 from ganhash_cli.engine.boundary import Mixtures
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.generator import GenerateSettings
@@ -146,8 +146,10 @@ def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
     trained_for_other = not ours and any(work.glob(f"{CHECKPOINTS}/*"))
     if not overwrite and (described or trained_for_other):
         state = "fakes" if described else "unfinished fakes"
+        before = (_completed(files.read_json(folder / fakes.DESCRIPTION)) if described else _planned(work)) or {}
+        other = differences.named(before.get("settings", {}), plan["settings"]) or "from other images"
         raise UsageError(
-            f"{folder} holds {state} made from other images or with other settings",
+            f"{folder} holds {state} made {other}",
             hint="--overwrite replaces them; --out OTHER keeps both",
         )
     if not ours:

@@ -52,20 +52,33 @@ def draw(axes: Axes, curve: Curve, *, line: str, faint: str, paper: str) -> None
         if points.any():
             at = curve.recall[points], curve.precision[points]
             axes.scatter(*at, s=26, c=fill, edgecolors=line, zorder=3, label=meaning)
-    _number_points(axes, curve, faint)
-    axes.set(xlim=(-0.02, 1.07), ylim=(-0.02, 1.06), xlabel="recall", ylabel="precision")
-    axes.legend(title="numbers: the radius in bits", frameon=False, fontsize=9, title_fontsize=9, alignment="left")
+    _number_points(axes, curve, faint, paper)
+    axes.set(xlim=(-0.02, 1.07), ylim=(-0.02, 1.06))
+    axes.set_xlabel("recall: how much of the query's class is found")
+    axes.set_ylabel("precision: how much of what is found is of it")
+    axes.legend(
+        title="numbers: the radius in bits",
+        facecolor=paper,
+        edgecolor="none",
+        fontsize=9,
+        title_fontsize=9,
+        alignment="left",
+    )
 
 
-def _number_points(axes: Axes, curve: Curve, colour: str) -> None:
+def _number_points(axes: Axes, curve: Curve, colour: str, paper: str) -> None:
     """Write the radius beside the points that lie far enough from those numbered already, 0 and 2 first."""
+    from matplotlib.patheffects import AbstractPathEffect, withStroke
+
+    apart: list[AbstractPathEffect] = [withStroke(linewidth=2.5, foreground=paper)]  # where the curve runs through one
     points = list(zip(curve.recall.tolist(), curve.precision.tolist(), strict=True))
     numbered: list[tuple[float, float]] = []
     for radius in (0, min(2, len(points) - 1), *range(len(points))):
         x, y = points[radius]
         if all(max(abs(x - other), abs(y - level)) >= _APART for other, level in numbered):
             numbered.append((x, y))
-            axes.annotate(str(radius), (x, y), (6, 4), textcoords="offset points", color=colour, fontsize=8)
+            place = axes.annotate(str(radius), (x, y), (6, 4), textcoords="offset points", color=colour, fontsize=8)
+            place.set_path_effects(apart)
 
 
 def _frame(axes: Axes, result: Evaluation) -> None:

@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, decoders, decoding, images
+from ganhash_cli.engine import bits, decoders, decoding, files, images
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header
 from ganhash_cli.engine.decoding import Undecodable
@@ -65,10 +65,10 @@ def require_match(bundle: Bundle, stored: Database | Remote) -> Header:
 
 def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Queries]:
     """Compute the codes of a collection; `InputError` where none of it is an image."""
-    files = [collection.file(entry) for entry in collection.entries]
-    squares = decoders.squares(files, side)
+    paths = [collection.file(entry) for entry in collection.entries]
+    squares = decoders.squares(paths, side)
     skipped, good, digests, parts = list(collection.skipped), list[Entry](), list[str](), []
-    for start in range(0, len(files), BATCH):
+    for start in range(0, len(paths), BATCH):
         part = collection.entries[start : start + BATCH]
         pairs = list(zip(part, islice(squares, len(part)), strict=True))
         skipped += [Skipped(entry.path, str(s)) for entry, s in pairs if isinstance(s, Undecodable)]
@@ -77,8 +77,8 @@ def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Quer
             good += [entry for entry, _ in usable]
             digests += [decoding.pixel_digest(square) for _, square in usable]
             parts.append(hasher.logits(np.stack([square for _, square in usable])))
-        if len(files) > BATCH:  # a few are read at once; a bar for them would only be noise
-            yield Progress("reading queries", start + len(part), len(files), unit="images")
+        if len(paths) > BATCH:  # a few are read at once; a bar for them would only be noise
+            yield Progress("reading queries", start + len(part), len(paths), unit="images")
     if not parts:
         raise _none(collection, skipped)
     logits = np.concatenate(parts)
@@ -103,9 +103,9 @@ def hash_content(hasher: Hasher, content: bytes, side: int, memory: int) -> bits
 
 
 def openable(root: bytes, path: bytes) -> bytes:
-    """Return a path that can be opened from here: relative below the current folder, else absolute."""
-    here, full = os.path.join(os.getcwdb(), b""), os.path.join(root, path)
-    return full.removeprefix(here)
+    """Return a path as one would type it here: relative to the current folder, or absolute where that is shorter."""
+    here, full = os.getcwdb(), os.path.join(root, path)
+    return min(full.removeprefix(os.path.join(here, b"")), files.relative(full, here), key=len)
 
 
 def _none(collection: Collection, skipped: Iterable[Skipped]) -> InputError:

@@ -20,9 +20,8 @@ from ganhash_cli.engine.separation import Separation
 
 _STYLE = """
 h2 { font-size: 1.2rem }
-h4 { font-size: 1rem; padding-top: 1.25rem }
 .chapter { display: block }
-.chapter section { border: 0 }
+.chapter section { border: 0; padding: .5rem 0 1.5rem }
 .chapter p, .chapter ul, header p, summary { max-width: 48rem; padding-bottom: .75rem }
 .two { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)) }
 img.plot, img.wide { width: 100%; max-width: 36rem; aspect-ratio: auto; border: 0 }
@@ -35,27 +34,36 @@ th { font-weight: normal; color: var(--faint); width: 40% }
 nav a, nav a:visited { color: inherit; margin-right: 1rem }
 .classes { list-style: none; padding: 0 }
 .classes li { display: inline-block; margin-right: 1rem }
+td small { max-width: 34rem }
 summary { cursor: pointer }
+@media (min-width: 72rem) { .chapter section ol { grid-template-columns: repeat(8, minmax(0, 1fr)) } }
 """
 
 _DARK = "(prefers-color-scheme: dark)"
+_RANKED = "1 where every query ranks all images of its class before all others"
 _MEANINGS = {
-    "mAP@all": "1 where every query ranks all images of its class before all others; ties count as their mean",
-    "P@H<=2": "the share of images of the query's class among all at most two bits away; 0 where there is none",
-    "empty balls": "the share of queries that have no image at most two bits away",
+    "mean average precision (mAP@all)": f"{_RANKED}; ties count as their mean",
+    "precision within two bits (P@H<=2)": "the share of images of the query's class among all at most two bits away;"
+    " 0 where there is none",
+    "queries that find nothing (empty balls)": "the share that has no image at most two bits away",
     "distinct codes": "few, beside the number of images, leave no order within a class",
+}
+_FACTS = {
+    "mAP@all on held-out images": f"mean average precision, of images that the network did not learn from: {_RANKED}",
+    "bits in which ONNX Runtime and torch differ": "torch trains the network, ONNX Runtime computes the codes",
+    "fingerprint": "codes and queries can be compared where it is the same",
 }
 
 
 def write(report: Report, path: Path) -> None:
     """Write the page, chapter by chapter."""
     with files.atomic_write(path) as stream:
-        for part in _parts(report):
+        for part in _parts(report, path.parent):
             stream.write(part.encode())
 
 
-def _parts(report: Report) -> Iterator[str]:
-    chapters = dict(_chapters(report))
+def _parts(report: Report, folder: Path) -> Iterator[str]:
+    chapters = dict(_chapters(report, folder))
     links = "\n".join(f'<a href="#c{number}">{name}</a>' for number, name in enumerate(chapters))
     yield page.head(_title(report), f"{_facts(report)}\n<nav>\n{links}\n</nav>", _STYLE + _class_style())
     for number, (name, content) in enumerate(chapters.items()):
@@ -65,7 +73,7 @@ def _parts(report: Report) -> Iterator[str]:
     yield page.TAIL
 
 
-def _chapters(report: Report) -> Iterator[tuple[str, Iterable[str]]]:
+def _chapters(report: Report, folder: Path) -> Iterator[tuple[str, Iterable[str]]]:
     """Give the chapters that there are, with their pieces; those that are not are told of in one of their own."""
     if isinstance(report.epochs, Epochs):
         yield "Training", _training(report.epochs)
@@ -77,7 +85,7 @@ def _chapters(report: Report) -> Iterator[tuple[str, Iterable[str]]]:
     if isinstance(retrieval, Retrieval) and isinstance(retrieval.figures, Evaluation):
         yield "Retrieval", _retrieval(retrieval.figures)
     if isinstance(retrieval, Retrieval):
-        yield "Queries", _queries(retrieval)
+        yield "Queries", _queries(retrieval, folder)
     if isinstance(portrait, Portrait):
         yield "Bits", _bits(portrait)
         yield "Map", _map(portrait)
@@ -102,11 +110,11 @@ def _facts(report: Report) -> str:
         "classes": _listed(bundle.class_names),
         "mAP@all on held-out images": None
         if score is None
-        else f"{score:.3f}" + (f" of {held_out:,}" if held_out else ""),
+        else f"{score:.3f}" + (f" on {held_out:,} images" if held_out else ""),
         "bits in which ONNX Runtime and torch differ": _differing(check),
         "fingerprint": bundle.fingerprint[:16],
     }
-    return _table(rows)
+    return _table(rows, {name: said for name, said in _FACTS.items() if rows[name]})
 
 
 def _differing(check: Mapping[str, Any]) -> str | None:
@@ -115,16 +123,17 @@ def _differing(check: Mapping[str, Any]) -> str | None:
 
 def _training(epochs: Epochs) -> Iterator[str]:
     best = epochs.best
-    said = "no image was held out to choose an epoch by"
+    said = "no image was held out to choose an epoch by: the model is the last"
     if best is not None:
         score = epochs.validation_map[epochs.numbers.index(best)]
-        said = f"best after epoch {best} with {score:.3f}, which the model is (dashed)"
+        said = f"the model is the network after epoch {best} (dashed), whose validation mAP of {score:.3f} is the best"
     yield _meaning(
-        "The losses, means of each epoch's steps, should fall and level out; where a loss falls on while the"
-        " validation mAP, of images the network did not learn from, goes down, it learns by heart."
+        "The losses, means over the steps of each epoch, should fall and level out in sum; that of the fakes (entropy)"
+        " may rise while the others fall, since they pull against each other. The validation mAP, of images the network"
+        " did not learn from, should rise: where it goes down while the losses fall, the network learns by heart."
     )
     yield _plot(plots.training(epochs), f"losses and validation mAP over {len(epochs.numbers)} epochs; {said}")
-    yield f"<p>Validation mAP: {said}.</p>\n"
+    yield f"<p>{said[0].upper()}{said[1:]}.</p>\n"
 
 
 def _fakes(grid: bytes, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -141,12 +150,17 @@ def _fakes(grid: bytes, summary: Mapping[str, Any]) -> Iterator[str]:
         {
             "fakes": _count(summary.get("count")),
             "generator": (summary.get("generator") or {}).get("name"),
-            "Fréchet distance to real images (0: alike)": _figure(quality.get("frechet_distance"), 1),
-            "fakes that look like some real image": _figure(quality.get("precision")),
-            "real images that look like some fake": _figure(quality.get("recall")),
-            "right answers on real images after learning from fakes": _figure(accuracy),
-            "right answers after learning from real images": _figure(ceiling),
-        }
+            "Fréchet distance to real images": _figure(quality.get("frechet_distance"), 1),
+            "share of fakes that look like some real image": _figure(quality.get("precision")),
+            "share of real images that look like some fake": _figure(quality.get("recall")),
+            "classifier that learned from fakes": _figure(accuracy),
+            "classifier that learned from real images": _figure(ceiling),
+        },
+        {
+            "Fréchet distance to real images": "0 where they are alike; comparable between fakes of the same images",
+            "classifier that learned from fakes": "the share of real images it knows the class of",
+            "classifier that learned from real images": "the same, which fakes can hardly reach",
+        },
     )
 
 
@@ -158,20 +172,21 @@ def _distances(portrait: Portrait, found: Separation) -> Iterator[str]:
     said = f"the pair of one class is the nearer one with a chance of {found.nearer:.3f} (0.5: by luck, 1: always)"
     yield _plot(plots.distances(found), f"distances of pairs of one class and of two; {said}")
     pairs = f"{found.same.sum():,} pairs of one class, {found.different.sum():,} of two"
-    yield f"<p>Of two pairs, one of each kind, {said}. {_sampled(portrait.mapped, portrait.images)}, {pairs}.</p>\n"
+    yield f"<p>Of two pairs, one of each kind, {said}. {_sampled(portrait.mapped, portrait.images)}: {pairs}.</p>\n"
 
 
 def _retrieval(figures: Evaluation) -> Iterator[str]:
     yield _meaning(
-        "Each point is a radius: going out from the query, how much of its class is found (recall), and how much of"
-        " what is found is of its class (precision); the higher the curve stays, the better."
+        "Each point takes all images within so many bits of the query, the number beside it: how much of the query's"
+        " class is among them (recall), and how much of them is of its class (precision). The higher the curve stays,"
+        " the better."
     )
     yield _plot(plots.precision_recall(figures.curve), f"precision over recall; mAP@all {figures.map_at_all:.3f}")
     record = figures.record()
     values = {
-        "mAP@all": _figure(figures.map_at_all),
-        "P@H<=2": _figure(record["precision_within_2"]),
-        "empty balls": _figure(record["empty_balls_within_2"]),
+        "mean average precision (mAP@all)": _figure(figures.map_at_all),
+        "precision within two bits (P@H<=2)": _figure(record["precision_within_2"]),
+        "queries that find nothing (empty balls)": _figure(record["empty_balls_within_2"]),
         "distinct codes": f"{figures.distinct:,} of {figures.database:,}",
     }
     yield _table(values, _MEANINGS)
@@ -189,16 +204,20 @@ def _retrieval(figures: Evaluation) -> Iterator[str]:
     yield f"<p>{' '.join(notes)}</p>\n"
 
 
-def _queries(retrieval: Retrieval) -> Iterator[str]:
+def _queries(retrieval: Retrieval, folder: Path) -> Iterator[str]:
     best, worst = retrieval.best, retrieval.worst
     shown = [*worst, *best]
     names = (file for answer, _ in shown for file in (answer.query, *(hit.path for hit in answer.hits)))
     tiles = decoders.squares(names, page.SIDE)
     yield _meaning(
-        f"The {NEIGHBOURS} nearest of some queries: look at the worst for what they have in common, such as a wrong"
-        " label, a bad crop or two classes that look alike."
+        f"Some queries with their {NEIGHBOURS} nearest images, and below each in how many bits it differs: look at the"
+        " worst for what they have in common, such as a wrong label, a bad crop or two classes that look alike."
     )
-    parts: Sequence[tuple[str, Sequence[tuple[Answer, float]]]] = (("Worst", worst), ("Best", best))
+    yield page.key([answer for answer, _ in shown])
+    parts: Sequence[tuple[str, Sequence[tuple[Answer, float]]]] = (
+        ("Worst by average precision", worst),
+        ("Best by average precision", best),
+    )
     if isinstance(retrieval.figures, Missing):
         parts = (("The first queries", best),)
     number = 0
@@ -208,14 +227,14 @@ def _queries(retrieval: Retrieval) -> Iterator[str]:
         for answer, value in answers:
             number += 1
             fact = "" if math.isnan(value) else f"average precision {value:.3f}"
-            yield page.section(number, answer, tiles, heading="h4", fact=fact)
+            yield page.section(number, answer, tiles, folder, heading="h4", fact=fact)
 
 
 def _bits(portrait: Portrait) -> Iterator[str]:
     found = portrait.statistics
     yield _meaning(
-        "A bit that is 1 for half of the images (a short bar) and goes its own way (a pale row) tells the most; a bit"
-        " that never changes, or two that always change together, are wasted length."
+        "A bit that is 1 in half of the images (on the left a short bar, up or down) and goes its own way (on the right"
+        " a pale row) tells the most; a bit that never changes, or two that always change together, are wasted length."
     )
     worst = f"the bit farthest from a half is 1 in {found.worst_balance:.1%} of the images"
     mean, most = (_figure(value) or "-" for value in (found.mean_correlation, found.most_correlation))
@@ -224,8 +243,9 @@ def _bits(portrait: Portrait) -> Iterator[str]:
     yield _plot(plots.correlation(found), f"correlation of the bits; mean {mean}, most {most}")
     yield "</div>\n"
     yield (
-        f"<p>{worst.capitalize()}; {found.constant} of {len(found.ones)} bits never change; |r| is {mean} in the mean"
-        f" and {most} at most. {_sampled(portrait.counted, portrait.images)}.</p>\n"
+        f"<p>{worst.capitalize()}; {found.constant} of {len(found.ones)} bits never change. The correlation |r| of two"
+        f" bits (0: none, 1: one tells the other) is {mean} on average and {most} at most."
+        f" {_sampled(portrait.counted, portrait.images)}.</p>\n"
     )
 
 
@@ -242,7 +262,10 @@ def _map(portrait: Portrait) -> Iterator[str]:
         rest = any(number is None for number in portrait.classes)
         others = _class("", "·", "others") if rest else ""
         yield f'<ul class="classes">\n{"".join(listed)}{others}\n</ul>\n'
-    yield f"<p>{shown:.0%} of the variance is shown. {_sampled(portrait.mapped, portrait.images)}.</p>\n"
+    yield (
+        f"<p>The two directions hold {shown:.0%} of the variance; the rest is not seen here."
+        f" {_sampled(portrait.mapped, portrait.images)}.</p>\n"
+    )
 
 
 def _class(style: str, mark: str, name: str) -> str:
@@ -257,7 +280,7 @@ def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(value, dict):
             value = ", ".join(f"{key} {each}" for key, each in value.items() if each not in ({}, None, "")) or None
         rows[name.replace("_", " ")] = None if value is None else str(value)
-    yield _meaning("What the run was given; with the same images, they make the same model.")
+    yield _meaning("What the training was given; with the same images, the same settings make the same model.")
     yield f"<details>\n<summary>{len(rows)} settings</summary>\n{_table(rows)}</details>\n"
 
 
@@ -267,7 +290,9 @@ def _missing(missing: Mapping[str, str]) -> Iterator[str]:
 
 
 def _sampled(shown: int, images: int) -> str:
-    return f"Of all {images:,} images" if shown == images else f"A random sample of {shown:,} of {images:,} images"
+    if shown == images:
+        return f"Shown are all {images:,} images"
+    return f"Shown is a random sample of {shown:,} of {images:,} images"
 
 
 def _meaning(sentence: str) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import nn
 
 from ganhash_cli.engine import decoding, files, generator
 from ganhash_cli.engine.decoding import Undecodable
+from ganhash_cli.engine.fonts import font
 from ganhash_cli.engine.seeds import derive
 
 _LOG = logging.getLogger(__name__)
@@ -86,5 +87,5 @@ def _tiled(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _captioned(grid: Image.Image, text: str) -> Image.Image:
     canvas = Image.new("RGB", (grid.width, grid.height + _CAPTION), "white")
     canvas.paste(grid)
-    ImageDraw.Draw(canvas).text((6, grid.height + 4), text, "#1a1a1a", ImageFont.load_default(14))
+    ImageDraw.Draw(canvas).text((6, grid.height + 4), text, "#1a1a1a", font(14))
     return canvas

@@ -107,8 +107,9 @@ def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> N
             )
     if len([label for label, count in seen.items() if count > 1]) < 2:
         classes = "one class" if len(seen) == 1 else f"{len(seen)} classes"
+        looked = f"{len(entries)} images" if entries is collection.entries else f"the {len(entries)} readable images"
         raise InputError(
-            f"training needs two classes of two images or more, but found {classes} in {len(entries)} readable images",
+            f"training needs two classes of two images or more, but found {classes} in {looked}",
             hint="add images of another class, each in a folder of its own, or learn without labels: --loss itq",
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from ganhash_cli.engine import decoders, files, outputs
 from ganhash_cli.engine.decoding import Undecodable
+from ganhash_cli.engine.fonts import font
+from ganhash_cli.engine.names import shortened
 from ganhash_cli.engine.results import Answer
 
 MOST_ROWS = 50
@@ -70,11 +71,11 @@ def _head(pen: ImageDraw.ImageDraw, answers: Sequence[Answer]) -> None:
         words = [(about, _FAINT)]
     if any(answer.right(hit) is not None for answer, hit in hits):
         words += [("same label", RIGHT), ("another label", WRONG)]
-    pen.text((_MARGIN + _FRAME, _MARGIN // 2), "query", _FAINT, _font(15))
+    pen.text((_MARGIN + _FRAME, _MARGIN // 2), "query", _FAINT, font(15))
     left = float(_left(0) + _FRAME)
     for text, colour in words:
-        pen.text((left, _MARGIN // 2), text, colour, _font(15))
-        left += pen.textlength(text, _font(15)) + _MARGIN
+        pen.text((left, _MARGIN // 2), text, colour, font(15))
+        left += pen.textlength(text, font(15)) + _MARGIN
 
 
 def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, answer: Answer, top: int, tiles: Iterator[Drawn]) -> None:
@@ -85,7 +86,7 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, answer: Answer, top:
         corner = (_left(column), top)
         frame = {True: RIGHT, False: WRONG, None: _PAPER}[answer.right(hit)]
         _draw_tile(sheet, pen, corner, next(tiles), frame)
-        _caption(pen, corner, f"{hit.distance}/{hit.bits}", _text(hit.label) or _name(hit.path))
+        _caption(pen, corner, f"{hit.distance}/{hit.bits}  {_text(hit.label)}", _name(hit.path))
 
 
 def _draw_tile(sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, int], tile: Drawn, frame: str) -> None:
@@ -98,21 +99,18 @@ def _draw_tile(sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, 
         return
     pen.rectangle([*inside, inside[0] + _TILE - 1, inside[1] + _TILE - 1], _EMPTY)
     middle = (inside[0] + _TILE // 2, inside[1] + _TILE // 2)
-    pen.text(middle, "cannot be read", _FAINT, _font(13), anchor="mm")
+    pen.text(middle, "cannot be read", _FAINT, font(13), anchor="mm")
 
 
 def _caption(pen: ImageDraw.ImageDraw, corner: tuple[int, int], first: str, second: str) -> None:
     left, top = corner[0] + _FRAME, corner[1] + _TILE + 2 * _FRAME
-    pen.text((left, top + 1), _fitting(pen, first, _font(14)), _INK, _font(14))
-    pen.text((left, top + 18), _fitting(pen, second, _font(13)), _FAINT, _font(13))
+    pen.text((left, top + 1), _fitting(pen, first, font(14)), _INK, font(14))
+    pen.text((left, top + 18), _fitting(pen, second, font(13)), _FAINT, font(13))
 
 
-def _fitting(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _fitting(pen: ImageDraw.ImageDraw, text: str, letters: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Shorten a text to the width of a tile."""
-    shown = text
-    while shown and pen.textlength(shown if shown == text else f"{shown}...", font) > _TILE:
-        shown = shown[:-1]
-    return shown if shown == text else f"{shown}..."
+    return shortened(text, lambda shown: pen.textlength(shown, letters) <= _TILE)
 
 
 def _name(path: bytes) -> str:
@@ -122,8 +120,3 @@ def _name(path: bytes) -> str:
 def _text(name: str) -> str:
     """Make a name drawable; a line break in it would leave its place."""
     return "".join(char if char.isprintable() else "?" for char in name)
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

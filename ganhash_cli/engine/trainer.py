@@ -19,6 +19,7 @@ from ganhash_cli.engine import (
     bundle,
     decoding,
     devices,
+    differences,
     exporter,
     files,
     fitting,
@@ -178,8 +179,9 @@ def _finished(run: _Run) -> Bundle:
     """Return the bundle that stands there, if it is this very run; `UsageError` otherwise."""
     done = Bundle.open(run.folder)
     if done.settings.get("run") != run.digest:
+        other = differences.named(done.settings, asdict(run.settings)) or "on other images or fakes"
         raise UsageError(
-            f"{run.folder} holds a model trained on other images or with other settings",
+            f"{run.folder} holds a model trained {other}",
             hint="--overwrite replaces it; --model OTHER keeps both",
         )
     for file in done.files:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from ganhash_cli.web.openapi import describe
 from ganhash_cli.web.refusal import Json, Refused, explain
-from ganhash_cli.web.search import MOST_PAGE, PAGE, Search, View
+from ganhash_cli.web.search import MOST_PAGE, PAGE, SOME, Search, View
 from ganhash_cli.web.turns import Turns
 from ganhash_cli.web.uploads import Uploads
 
@@ -52,6 +52,12 @@ def build(search: Search, turns: Turns, uploads: Uploads) -> Starlette:
         view = _view(given)
         return Json(await turns.take(lambda: search.neighbours(given.get("code", ""), view)))
 
+    async def images(request: Request) -> Response:
+        given = _parameters(request, ("path", "limit"))
+        path = given["path"].encode() if "path" in given else None
+        limit = _number("limit", given.get("limit", str(SOME)), 1, MOST_PAGE)
+        return Json(await turns.take(lambda: search.images(path, limit)))
+
     async def thumbnail(request: Request) -> Response:
         codes = _parameters(request, ("codes",)).get("codes")
         row = _number("id", request.path_params["id"], 0, _MOST_ID, status=404)
@@ -72,6 +78,7 @@ def build(search: Search, turns: Turns, uploads: Uploads) -> Starlette:
         _route("/api/about", about),
         _route("/api/query", query, "POST"),
         _route("/api/neighbours", neighbours),
+        _route("/api/images", images),
         _route("/thumbnail/{id}", thumbnail),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _explained})

@@ -5,22 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ganhash_cli.engine import bits, codes_format, remote, remote_answers
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.engine.codes_format import Header, path_record
-from ganhash_cli.engine.names import safe
+from ganhash_cli.engine.codes_format import Header
+from ganhash_cli.engine.pusher import image_id
 from ganhash_cli.engine.queries import require_match
 from ganhash_cli.engine.remote import Remote
 from ganhash_cli.errors import GanhashError
 from ganhash_cli.web.refusal import Refused
-from ganhash_cli.web.search import PAGE, Search, View, about, hexadecimal
-
-if TYPE_CHECKING:
-    from ganhash_cli.plugin.contracts import Neighbour
+from ganhash_cli.web.search import PAGE, Search, View, about, absent, hexadecimal, image
 
 MOST = 10_000  # neighbours that can be paged through
 
@@ -73,6 +70,19 @@ class SearchElsewhere(Search):
             header = there.require_header()
             return about(index.count(), header, header.fingerprint, (), self._live.note)
 
+    def images(self, path: bytes | None, limit: int) -> dict[str, Any]:
+        """Return the image of a path, or without one up to `limit` images: the lowest ids, which are random."""
+        with self._live.asked() as there, there.asking() as index:
+            header = there.require_header()
+            ids = index.ids(0, limit) if path is None else [image_id(path)]
+            found = [(number, each) for number, each in zip(ids, index.images(ids), strict=True) if each]
+        if path is not None and [each[1] for _, each in found] != [path]:
+            raise absent(path)
+        return {
+            "codes": header.fingerprint,
+            "images": [image(number, *each, header, header.fingerprint) for number, each in found],
+        }
+
     def _header(self) -> Header:
         with self._live.asked() as there:
             return there.require_header()
@@ -105,7 +115,11 @@ class SearchElsewhere(Search):
             images = index.images([number for _, number, _, _ in shown])
             searched = index.count()
         numbered = zip(range(view.offset + 1, wanted), shown, images, strict=False)
-        hits = [_hit(rank, each, image[0], header) for rank, each, image in numbered if image]
+        hits = [
+            {"rank": rank, "distance": near, **image(number, kept[0], path, labels, header, header.fingerprint)}
+            for rank, (near, number, path, labels), kept in numbered
+            if kept
+        ]
         distances = np.array([each[0] for each in found], np.int64)
         return {
             "code": hexadecimal(code, header.bits),
@@ -120,20 +134,6 @@ class SearchElsewhere(Search):
             "note": self._live.note,
             "hits": hits,
         }
-
-
-def _hit(rank: int, neighbour: Neighbour, code: bits.Codes, header: Header) -> dict[str, Any]:
-    distance, number, path, labels = neighbour
-    return {
-        "rank": rank,
-        "id": number,
-        "distance": distance,
-        "code": hexadecimal(code, header.bits),
-        **path_record(path),
-        "name": safe(path),
-        "labels": list(labels),
-        "thumbnail": f"/thumbnail/{number}?codes={header.fingerprint}",
-    }
 
 
 def _note(there: Remote) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ganhash_cli import __version__
-from ganhash_cli.web.search import MOST_PAGE, PAGE
+from ganhash_cli.web.search import MOST_PAGE, PAGE, SOME
 from ganhash_cli.web.uploads import MOST_BYTES
 
 _TEXT, _WHOLE = {"type": "string"}, {"type": "integer", "minimum": 0}
+_LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST_PAGE}
 
 
 def describe() -> dict[str, Any]:
@@ -38,6 +39,15 @@ def describe() -> dict[str, Any]:
                 "get": {
                     **_operation("The neighbours of a code, further pages, other limits.", "Neighbours", 400, 429, 503),
                     "parameters": [_parameter("code", _TEXT, "Hexadecimal, from an answer.", required=True), *_VIEW],
+                }
+            },
+            "/api/images": {
+                "get": {
+                    **_operation("Some images, to start from, or the one of a path.", "Images", 400, 404, 429, 503),
+                    "parameters": [
+                        _parameter("path", _TEXT, "That of the image, as an answer gave it."),
+                        _parameter("limit", _LIMIT, f"How many to return, else {SOME}."),
+                    ],
                 }
             },
             "/thumbnail/{id}": {
@@ -94,24 +104,20 @@ _MEANINGS = {
 }
 _VIEW = [
     _parameter("offset", _WHOLE, "How many neighbours to leave out, the nearest first."),
-    _parameter("limit", {"type": "integer", "minimum": 1, "maximum": MOST_PAGE}, f"How many to return, else {PAGE}."),
+    _parameter("limit", _LIMIT, f"How many to return, else {PAGE}."),
     _parameter("max_distance", {"type": "integer", "minimum": 0, "maximum": 1024}, "None that differ in more bits."),
     _parameter("label", _TEXT, "Only those with this label."),
 ]
-_HIT = _record(
-    {
-        "rank": _WHOLE,
-        "id": _WHOLE,
-        "distance": _WHOLE,
-        "code": _TEXT,
-        "path": _TEXT,
-        "path_b64": _TEXT,
-        "name": _TEXT,
-        "labels": {"type": "array", "items": _TEXT},
-        "thumbnail": _TEXT,
-    },
-    optional=("path_b64",),
-)
+_IMAGE = {
+    "id": _WHOLE,
+    "code": _TEXT,
+    "path": _TEXT,
+    "path_b64": _TEXT,
+    "name": _TEXT,
+    "labels": {"type": "array", "items": _TEXT},
+    "thumbnail": _TEXT,
+}
+_HIT = _record({"rank": _WHOLE, "distance": _WHOLE, **_IMAGE}, optional=("path_b64",))
 _SCHEMAS = {
     "Error": _record({"error": _TEXT, "hint": _TEXT}),
     "Health": _record({"status": _TEXT, "waiting": _WHOLE}),
@@ -143,4 +149,5 @@ _SCHEMAS = {
             "hits": {"type": "array", "items": _HIT},
         }
     ),
+    "Images": _record({"codes": _TEXT, "images": {"type": "array", "items": _record(_IMAGE, optional=("path_b64",))}}),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -28,6 +29,7 @@ from ganhash_cli.web.refusal import Refused
 from ganhash_cli.web.uploads import MOST_BYTES, MOST_DECODED
 
 PAGE, MOST_PAGE = 60, 500  # neighbours
+SOME = 24  # images to start from
 SIDE, QUALITY = 192, 80  # pixels and JPEG quality of a thumbnail, drawn half as wide or more
 
 
@@ -72,6 +74,10 @@ class Search(ABC):
         """Return the neighbours of a code in hexadecimal, as an earlier answer gave it."""
         return self._near(_code(code, self._bundle.bits), view)
 
+    @abstractmethod
+    def images(self, path: bytes | None, limit: int) -> dict[str, Any]:
+        """Return the image of a path, or without one up to `limit` images; raises `Refused` where it is not there."""
+
     def thumbnail(self, number: int, codes: str | None) -> bytes:
         """Return the image of an id as a small JPEG; `codes` tells of which codes the answer was that gave the id.
 
@@ -114,6 +120,17 @@ class SearchFile(Search):
         labels = stored.header.class_names if stored.labelled else ()
         return about(len(stored), stored.header, stored.digest, labels, self._live.note)
 
+    def images(self, path: bytes | None, limit: int) -> dict[str, Any]:
+        """Return the image of a path, or without one up to `limit` images, spread over all and so over folders."""
+        stored = self._live.current()
+        if path is None:
+            rows = np.linspace(0, len(stored) - 1, min(limit, len(stored)), dtype=np.int64).tolist()
+        else:
+            rows = [bisect_left(range(len(stored)), path, key=stored.path_of)]  # they stand in the order of paths
+            if rows[0] == len(stored) or stored.path_of(rows[0]) != path:
+                raise absent(path)
+        return {"codes": stored.digest, "images": [_image(stored, row) for row in rows]}
+
     def _header(self) -> Header:
         return self._live.current().header
 
@@ -134,7 +151,10 @@ class SearchFile(Search):
         most = width if view.max_distance is None else min(view.max_distance, width)
         found = neighbours.page(ExactIndex(stored.codes, width), code, view.offset, view.limit, most, rows)
         pairs = zip(found.distances.tolist(), found.ids.tolist(), strict=True)
-        hits = [_hit(stored, rank, distance, row) for rank, (distance, row) in enumerate(pairs, view.offset + 1)]
+        hits = [
+            {"rank": rank, "distance": distance, **_image(stored, row)}
+            for rank, (distance, row) in enumerate(pairs, view.offset + 1)
+        ]
         return {
             "code": hexadecimal(code, width),
             "bits": width,
@@ -165,18 +185,27 @@ def about(images: int, header: Header, codes: str, labels: Sequence[str], note: 
     }
 
 
-def _hit(stored: StoredCodes, rank: int, distance: int, row: int) -> dict[str, Any]:
-    path = stored.path_of(row)
+def absent(path: bytes) -> Refused:
+    """Return the refusal where no image has this path."""
+    return Refused(404, f"there is no image {safe(path)} here", "it may have gone before the folder was encoded again")
+
+
+def image(
+    number: int, code: bits.Codes, path: bytes, labels: Sequence[str], header: Header, codes: str
+) -> dict[str, Any]:
+    """Return what is told of an image."""
     return {
-        "rank": rank,
-        "id": row,
-        "distance": distance,
-        "code": hexadecimal(stored.codes[row], stored.header.bits),
+        "id": number,
+        "code": hexadecimal(code, header.bits),
         **path_record(path),
         "name": safe(path),
-        "labels": list(stored.labels_of(row)),
-        "thumbnail": f"/thumbnail/{row}?codes={stored.digest}",
+        "labels": list(labels),
+        "thumbnail": f"/thumbnail/{number}?codes={codes}",
     }
+
+
+def _image(stored: StoredCodes, row: int) -> dict[str, Any]:
+    return image(row, stored.codes[row], stored.path_of(row), stored.labels_of(row), stored.header, stored.digest)
 
 
 def hexadecimal(code: bits.Codes, width: int) -> str:

@@ -30,6 +30,7 @@ SEEDS = [
     b"GET /?token=" + TOKEN.encode() + b"\nhost: 127.0.0.1\norigin: http://127.0.0.1\ncookie: ganhash_token=no; a=b",
     b"GET /thumbnail/3?codes=ab\nhost: [::1]:80\nsec-fetch-site: same-origin\ncookie: ganhash_token=" + TOKEN.encode(),
     b"GET /api/neighbours?code=ff0f&limit=3&offset=1&label=red\nhost: localhost\nx-forwarded-host: a.com",
+    b"GET /api/images?path=blue/00.png&limit=3\nhost: localhost\nsec-fetch-mode: navigate",
     b"POST /api/query?limit=5\nhost: localhost\ncontent-type: image/png; a=b\ncontent-length: 9\n\nnot\nan\nimage",
     b"POST /api/query\nhost: localhost\ncontent-type: text/plain\norigin: null\nsec-fetch-mode: navigate\n\n"
     + b"x" * 3000,

@@ -62,9 +62,15 @@ def test_encode_small(report: Report, jpegs: Path, tmp_path: Path):
     folder.mkdir()
     for number, path in enumerate(sorted(jpegs.iterdir()) * TIMES):
         (folder / f"{number:06}.jpg").symlink_to(path.resolve())
-    ours, peer = in_turn(3, lambda: _ours(folder, model, tmp_path), lambda: _loop(folder, "smallconv", 32, tmp_path))
+    usual, peer, quick = in_turn(
+        3,
+        lambda: _ours(folder, model, tmp_path),
+        lambda: _loop(folder, "smallconv", 32, tmp_path),
+        lambda: _ours(folder, model, tmp_path, "--runtime", "openvino"),
+    )
     name, count = "encode 60,000 JPEGs, smallconv at 32", len(list(folder.iterdir()))
-    _add(report, name, count, ours, peer, _bound(folder, model, "onnx", "float32"), 3)
+    _add(report, name, count, usual, peer, _bound(folder, model, "onnx", "float32"), 3)
+    _add(report, f"{name}, OpenVINO", count, quick, peer, _bound(folder, model, "openvino", "float32"), 3)
 
 
 def _ours(folder: Path, model: Path, place: Path, *options: str) -> Cost:

@@ -3,7 +3,8 @@
 
 const $ = (id) => document.getElementById(id);
 const PAUSE = 150; // milliseconds without a move before the slider asks
-const state = { code: "", bits: 0, codes: "", offset: 0, total: 0, counts: [], complete: true, picture: "", name: "", limited: false };
+const none = { code: "", path: "", picture: "", name: "" }; // no query: what the page begins with
+const state = { ...none, bits: 0, codes: "", offset: 0, total: 0, counts: [], complete: true };
 let asking = null; // what is under way, so that a newer question ends it
 let blob = ""; // the address of the picture that was dropped
 
@@ -16,19 +17,44 @@ async function ask(address, options = {}) {
   return body;
 }
 
-function parameters(offset) {
-  const chosen = new URLSearchParams({ offset });
-  if (state.limited) chosen.set("max_distance", $("distance").value);
+const limited = () => Number($("distance").value) < Number($("distance").max);
+
+function parameters(given) {
+  const chosen = new URLSearchParams(given);
+  if (limited()) chosen.set("max_distance", $("distance").value);
   if ($("label").value) chosen.set("label", $("label").value);
   return chosen;
 }
 
+// The address of a search: an image of the collection by its path, which stays its own when others join; else a code.
+function address(query) {
+  const chosen = parameters(query.path ? { image: query.path } : { code: query.code });
+  return query.code ? `/?${chosen}` : "/";
+}
+
+// Writes the search that is shown into the address, as a step of its own or in the place of the last.
+function remember(step) {
+  const { code, path, picture, name } = state;
+  history[step ? "pushState" : "replaceState"]({ code, path, picture, name }, "", address(state));
+  document.title = name ? `${name} - ganhash` : "ganhash";
+}
+
+function limit(most) {
+  $("distance").value = most === null ? $("distance").max : most;
+}
+
+function giveUp() {
+  if (asking) asking.abort();
+  asking = null;
+  $("results").removeAttribute("aria-busy");
+  fail("");
+}
+
 // Runs one question; an older one that is still under way is given up.
 async function run(question, show) {
-  if (asking) asking.abort();
+  giveUp();
   const mine = asking = new AbortController();
   $("results").setAttribute("aria-busy", "true");
-  fail("");
   try {
     show(await question(mine.signal));
   } catch (error) {
@@ -47,14 +73,14 @@ async function searchFile(file) {
     return fail(`${file.name} has ${number(Math.ceil(file.size / 1e6))} MB; at most ${number(limits.most_bytes / 1e6)} MB can be sent`);
   }
   const picture = URL.createObjectURL(file);
-  state.limited = false;
+  limit(null);
   $("status").textContent = "Searching …";
   // Sent as bytes of no form, whatever the system takes the file for.
   const options = { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } };
-  await run((signal) => ask(`/api/query?${parameters(0)}`, { ...options, signal }), (found) => {
+  await run((signal) => ask(`/api/query?${parameters({ offset: 0 })}`, { ...options, signal }), (found) => {
     if (blob) URL.revokeObjectURL(blob);
     blob = picture;
-    start(found, picture, file.name || "pasted image", true);
+    start(found, { picture, path: "", name: file.name || "pasted image" }, true);
   });
   if (blob !== picture) {
     URL.revokeObjectURL(picture);
@@ -62,35 +88,69 @@ async function searchFile(file) {
   }
 }
 
-function searchCode(code, picture, name, remember) {
-  state.limited = false;
-  return run((signal) => ask(`/api/neighbours?${withCode(code, 0)}`, { signal }), (found) => {
-    start(found, picture, name, remember);
+const neighbours = (code, offset, signal) => ask(`/api/neighbours?${parameters({ code, offset })}`, { signal });
+
+// An image of the collection as a query. One whose path is no text has none that an address could hold.
+const queryOf = (image) => ({
+  code: image.code, picture: image.thumbnail, name: image.name, path: image.path_b64 === undefined ? image.path : "",
+});
+
+function searchImage(image) {
+  limit(null);
+  return run((signal) => neighbours(image.code, 0, signal), (found) => {
+    start(found, queryOf(image), true);
+    $("results").focus({ preventScroll: true }); // what was clicked has gone
     window.scrollTo({ top: 0 });
   });
 }
 
-function withCode(code, offset) {
-  const chosen = parameters(offset);
-  chosen.set("code", code);
-  return chosen;
+// Shows what the address asks for: a search, or what the page begins with. `kept` is what history remembers of it.
+function restore(kept) {
+  const wanted = new URLSearchParams(location.search);
+  const [path, code, label, most] = ["image", "code", "label", "max_distance"].map((name) => wanted.get(name));
+  if (label && !Array.from($("label").options).some((option) => option.value === label)) {
+    $("label").add(new Option(label, label)); // which the server refuses, and says why
+    $("label-field").hidden = false;
+  }
+  $("label").value = label || "";
+  limit(/^[0-9]+$/.test(most || "") ? most : null);
+  if (!path && !code) return begin();
+  const known = kept && kept.code ? kept : { ...none, code, name: "an image that was sent" };
+  return run(async (signal) => {
+    const query = path ? queryOf((await ask(`/api/images?${new URLSearchParams({ path })}`, { signal })).images[0]) : known;
+    return [await neighbours(query.code, 0, signal), query];
+  }, ([found, query]) => start(found, query, false));
+}
+
+// Shows some images to start from, while there is no query.
+function begin() {
+  giveUp();
+  Object.assign(state, none);
+  showQuery();
+  remember(false);
+  replace({ bits: limits.bits, codes: "", counts: [], total: 0, complete: true, offset: 0, hits: [], note: limits.note });
+  $("status").textContent = limits.images
+    ? "Click an image to find those most like it; or drop, paste or choose one of your own."
+    : "There are no images here yet: encode a folder that has some.";
+  if ($("examples").children.length) return;
+  return run((signal) => ask("/api/images", { signal }), (found) => $("examples").replaceChildren(...found.images.map(card)));
 }
 
 // Shows a new query and the first of its neighbours.
-function start(found, picture, name, remember) {
-  Object.assign(state, { picture, name, code: found.code });
-  if (remember) history.pushState({ code: found.code, picture, name }, "");
+function start(found, query, step) {
+  Object.assign(state, query, { code: found.code });
   showQuery();
-  const slider = $("distance");
-  slider.max = found.bits;
-  slider.value = found.bits;
-  $("limits").hidden = false;
   replace(found);
+  remember(step);
 }
 
 function showQuery() {
+  const begun = Boolean(state.code);
+  for (const name of ["limits", "results"]) $(name).hidden = !begun;
+  $("examples").hidden = begun;
+  $("found-title").textContent = begun ? "Nearest images" : "Start from an image of the collection";
   const image = $("query-image");
-  image.alt = `query: ${state.name}`;
+  image.alt = state.picture && `query: ${state.name}`;
   image.hidden = !state.picture;
   if (state.picture) image.src = state.picture;
   $("query-empty").hidden = Boolean(state.picture);
@@ -117,10 +177,10 @@ function append(found) {
 }
 
 function describe(found) {
-  const shown = state.limited ? `within ${$("distance").value} of ${found.bits} bits` : "in all";
+  const shown = limited() ? `within ${$("distance").value} of ${found.bits} bits` : "in all";
   $("status").textContent = state.total
     ? `${number(state.offset)} shown of ${number(state.total)}${orMore()} ${shown}; ${number(found.searched)} searched in ${found.milliseconds} ms`
-    : `no image ${state.limited ? shown : "is there"}`;
+    : `no image ${limited() ? shown : "is there"}`;
   showDistance();
 }
 
@@ -133,8 +193,9 @@ function orMore() {
 function showDistance() {
   const most = Number($("distance").value);
   const within = state.counts.slice(0, most + 1).reduce((sum, count) => sum + count, 0);
-  $("distance-shown").textContent = `${most} of ${state.bits}: ${number(within)}${orMore()} images`;
-  $("distance").setAttribute("aria-valuetext", `${most} of ${state.bits} bits, ${number(within)}${orMore()} images`);
+  const images = `${number(within)}${orMore()} images`;
+  $("distance-shown").textContent = limited() ? `${most} of ${state.bits}: ${images}` : `no limit: ${images}`;
+  $("distance").setAttribute("aria-valuetext", limited() ? `${most} of ${state.bits} bits, ${images}` : `no limit, ${images}`);
 }
 
 function card(hit) {
@@ -143,8 +204,15 @@ function card(hit) {
   image.src = hit.thumbnail;
   image.alt = hit.name;
   image.addEventListener("error", () => missing(hit, image, item.querySelector(".empty")), { once: true });
-  search.setAttribute("aria-label", `search from ${hit.name}, number ${hit.rank}, distance ${hit.distance}`);
-  search.addEventListener("click", () => searchCode(hit.code, hit.thumbnail, hit.name, true));
+  const place = hit.rank ? `, number ${hit.rank}, distance ${hit.distance}` : "";
+  search.setAttribute("aria-label", `search from ${hit.name}${place}`);
+  search.href = address(queryOf(hit));
+  search.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return; // another tab or window, as of any link
+    event.preventDefault();
+    searchImage(hit);
+  });
+  compare.hidden = !hit.rank; // an image to start from
   compare.textContent = `${hit.distance}/${state.bits}`;
   compare.setAttribute("aria-label", `distance ${hit.distance} of ${state.bits}: compare bit by bit with ${hit.name}`);
   compare.addEventListener("click", () => showBits(hit));
@@ -173,7 +241,7 @@ async function missing(hit, image, empty) {
 function more() {
   if (asking || $("more").hidden) return;
   const before = state.codes;
-  return run((signal) => ask(`/api/neighbours?${withCode(state.code, state.offset)}`, { signal }), (found) => {
+  return run((signal) => neighbours(state.code, state.offset, signal), (found) => {
     if (found.codes === before) return append(found);
     // Other codes took their place: what is shown is numbered by the old ones.
     return refresh();
@@ -186,7 +254,8 @@ const watcher = new IntersectionObserver((entries) => {
 
 function refresh() {
   if (!state.code) return;
-  return run((signal) => ask(`/api/neighbours?${withCode(state.code, 0)}`, { signal }), replace);
+  remember(false);
+  return run((signal) => neighbours(state.code, 0, signal), replace);
 }
 
 const bitsOf = (hex) => Array.from(hex, (digit) => parseInt(digit, 16).toString(2).padStart(4, "0")).join("").slice(0, state.bits);
@@ -243,6 +312,7 @@ async function about() {
   limits = await ask("/api/about");
   $("about").textContent = `${number(limits.images)} images, codes of ${limits.bits} bits`;
   note(limits.note);
+  $("distance").max = limits.bits;
   for (const label of limits.labels) $("label").add(new Option(label, label));
   $("label-field").hidden = !limits.labels.length;
 }
@@ -271,7 +341,6 @@ function listen() {
   });
   let waiting = 0;
   $("distance").addEventListener("input", () => {
-    state.limited = Number($("distance").value) < state.bits;
     showDistance();
     clearTimeout(waiting);
     waiting = setTimeout(refresh, PAUSE);
@@ -284,12 +353,13 @@ function listen() {
     $("query-empty").hidden = false;
   });
   window.addEventListener("popstate", (event) => {
-    if (event.state) searchCode(event.state.code, event.state.picture, event.state.name, false);
+    if (limits && (event.state || !location.hash)) restore(event.state); // not where only the link to the results was followed
   });
 }
 
 listen();
 about().then(() => {
-  const before = history.state;
-  if (before) searchCode(before.code, before.picture.startsWith("blob:") ? "" : before.picture, before.name, false);
+  const kept = history.state;
+  if (kept && kept.picture.startsWith("blob:")) kept.picture = ""; // it went with the page of before
+  if (!state.code && !asking) restore(kept);
 }, (error) => fail(error.message));

@@ -1,0 +1,34 @@
+"""In which settings two runs differ, in the words of the options that set them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_SHOWN = 3
+
+
+def named(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the first settings of `now` that were others `before`, as options; empty where all are equal.
+
+    What `before` does not name counts as equal; it may have been to JSON and back.
+
+    >>> named({"bits": 64, "loss": "csq"}, {"bits": 48, "loss": "csq"})
+    'with --bits 64, not 48'
+    """
+    now = json.loads(json.dumps(now))
+    found = [_said(name, before[name], value) for name, value in now.items() if before.get(name, value) != value]
+    more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"with {', '.join(found[:_SHOWN])}{more}" if found else ""
+
+
+def _said(name: str, before: Any, now: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    if not isinstance(before, dict) or not isinstance(now, dict):
+        return f"{option} {_text(before)}, not {_text(now)}"
+    if before.get("name") != now.get("name"):
+        return f"{option} {_text(before.get('name'))}, not {_text(now.get('name'))}"
+    return f"other options of {option}" if "name" in now else f"other {option}"
+
+
+def _text(value: Any) -> str:
+    return "left out" if value is None else str(value)

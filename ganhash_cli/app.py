@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganhash_cli import __version__, console, settings, terminal
+from ganhash_cli import __version__, console, settings, terminal, usage
 from ganhash_cli.commands import (
     completion,
     dedup,
@@ -54,6 +54,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         console.progress_as = progress
         console.machine = bool(options.get("json"))
         try:
+            if context.args:
+                raise usage.too_many(context)
             if (wrong := context.find_root().obj) and not takes_context:
                 raise wrong
             function(**options, **({"context": context} if takes_context else {}))
@@ -83,7 +85,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _add(group: typer.Typer, function: Callable[..., None], name: str | None = None) -> None:
-    group.command(name, short_help=_short(function))(verb(function))
+    extra = {"allow_extra_args": True}  # which usage.py tells of
+    group.command(name, short_help=_short(function), context_settings=extra)(verb(function))
 
 
 def _short(function: Callable[..., None]) -> str:
@@ -180,8 +183,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(code if isinstance(code, int) else 0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as ended:
+        sys.exit(_unread(ended))
     except Exception as error:
         sys.exit(_explain(error))
+
+
+def _unread(ended: SystemExit) -> Any:
+    """Return the exit code, 0 even where nobody reads our help: Rich makes that a 1."""
+    code = 0 if isinstance(ended.__context__, BrokenPipeError) else ended.code
+    try:
+        sys.stdout.flush()
+    except OSError as error:  # what was printed without a verb, as by --version
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code if isinstance(error, BrokenPipeError) else _explain(error)
+    return code
 
 
 def _expect(arguments: Sequence[str]) -> None:
@@ -230,14 +246,11 @@ def _explain(error: Exception) -> int:
     # Click's own errors, told by what they can do: Typer keeps their class to itself.
     if (explain := getattr(error, "format_message", None)) and not isinstance(error, GanhashError):
         context: Any = getattr(error, "ctx", None)
-        path = context.command_path if context else "ganhash"
-        what = "commands" if hasattr(context and context.command, "commands") else "options"
         if not explain():  # the help, which is printed already
             return UsageError.exit_code
         wrong = context and context.find_root().obj  # what is missing may stand in the file that cannot be read
-        error = wrong or UsageError(
-            settings.blamed(context, explain()) if context else explain(), hint=f"`{path} --help` lists the {what}"
-        )
+        message = explain().partition("\n")[0].removesuffix(" Choose from:")  # the choices stand in the hint
+        error = wrong or UsageError(settings.blamed(context, message) if context else message, usage.hint(error))
     if isinstance(error, MemoryError):
         error = StorageError("out of memory", hint="use smaller images, a smaller batch, or more memory")
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("ganhash"):

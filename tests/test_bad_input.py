@@ -32,7 +32,7 @@ def paint_some(**classes: int) -> None:
     ("classes", "says"),
     [
         ({"none": 4}, "have no labels"),
-        ({"red": 4}, "found one class in 4 images"),
+        ({"red": 4}, "found 1 class in 4 images"),
         ({"red": 1, "blue": 1}, "two images or more"),
         ({"red": 4, "blue": 1}, "two images or more"),
     ],

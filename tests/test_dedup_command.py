@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -192,7 +193,7 @@ def test_a_table_has_a_row_an_image_with_its_group(capsys: Printed) -> None:
         ["1", "best", "", "20x10", sizes[0], "folder/a.png"],
         ["1", "near", f"1/{LENGTH}", "10x10", sizes[1], "folder/b.png"],
     ]
-    assert "1 group: 0 exact and 1 near duplicates" in error
+    assert "1 group: 0 exact and 1 near duplicate, " in error
 
 
 def test_a_missing_file_is_shown_as_missing_and_never_listed(capsys: Printed) -> None:
@@ -206,7 +207,7 @@ def test_a_missing_file_is_shown_as_missing_and_never_listed(capsys: Printed) ->
         ("folder/c.png", None),
         ("folder/a.png", "missing"),
     ]
-    assert listed("codes.h5") == [b"folder/c.png"]
+    assert listed("codes.h5", "--max-distance", "2") == [b"folder/c.png"]
 
 
 def test_a_file_that_was_changed_since_is_told_of_and_never_listed(capsys: Printed) -> None:
@@ -216,7 +217,28 @@ def test_a_file_that_was_changed_since_is_told_of_and_never_listed(capsys: Print
     noise("a.png", (64, 64), seed=3)
     [group] = grouped(capsys, "codes.h5")
     assert [image["fault"] for image in group["images"]] == [None, "changed since it was encoded"]
-    assert listed("codes.h5") == []
+    assert listed("codes.h5", "--max-distance", "2") == []
+
+
+@pytest.mark.parametrize("flag", ["-f", "-0"])
+def test_names_of_near_ones_are_listed_only_where_a_distance_was_given(capfd: Printed, flag: str) -> None:
+    noise("a.png", (30, 30))
+    shutil.copy("folder/a.png", "folder/b.png")
+    noise("c.png", seed=2)
+    store("codes.h5", {"a.png": 0, "b.png": 0, "c.png": 1})
+    code, out, error = run(capfd, "dedup", "codes.h5", flag)
+    assert (code, re.split("[\n\0]", out)) == (0, ["folder/b.png", ""])
+    assert "--max-distance 2 lists near ones too" in error
+    _, out, _ = run(capfd, "dedup", "codes.h5", flag, "--max-distance", "2")
+    assert re.split("[\n\0]", out) == ["folder/b.png", "folder/c.png", ""]
+
+
+def test_where_only_near_ones_are_there_to_list_the_way_to_them_is_said(capsys: Printed) -> None:
+    noise("a.png")
+    noise("b.png", seed=1)
+    store("codes.h5", {"a.png": 0, "b.png": 0})
+    code, out, error = run(capsys, "dedup", "codes.h5", "-f")
+    assert (code, out, "hint: --max-distance 2 lists near ones too" in error) == (10, "", True)
 
 
 def test_redundant_names_are_exact_bytes_that_no_program_takes_for_options() -> None:
@@ -293,7 +315,9 @@ def test_a_reference_tells_what_it_holds_already(capsys: Printed) -> None:
     [group] = grouped(capsys, "incoming.h5", "--reference", "library.h5")
     assert (group["images"][0]["kind"], group["images"][0]["path"]) == ("reference", "library/kept.png")
     assert sorted(kinds(group)[1:]) == [("alike.png", "near", 1), ("same.png", "exact", 0)]
-    assert sorted(listed("incoming.h5", "--reference", "library.h5")) == [b"incoming/alike.png", b"incoming/same.png"]
+    near_too = listed("incoming.h5", "--reference", "library.h5", "--max-distance", "2")
+    assert sorted(near_too) == [b"incoming/alike.png", b"incoming/same.png"]
+    assert listed("incoming.h5", "--reference", "library.h5") == [b"incoming/same.png"]
     [group] = grouped(capsys, "incoming.h5", "--reference", "library.h5", "--exact")
     assert names(group) == ["kept.png", "same.png"]
 
@@ -317,7 +341,7 @@ def test_what_is_gone_from_the_reference_makes_nothing_redundant(capsys: Printed
     Path("library/kept.png").unlink()
     [group] = grouped(capsys, "incoming.h5", "--reference", "library.h5")
     assert group["images"][0]["fault"] == "missing"
-    assert listed("incoming.h5", "--reference", "library.h5") == []
+    assert listed("incoming.h5", "--reference", "library.h5", "--max-distance", "2") == []
 
 
 def test_an_image_is_no_duplicate_of_itself_in_the_reference(capsys: Printed) -> None:
@@ -397,7 +421,11 @@ def test_a_gallery_shows_every_group(capsys: Printed) -> None:
     store("codes.h5", {"a.png": 0, "b.png": 0, "c.png": 0xFF00, "d.png": 0xFF01})
     code, out, error = run(capsys, "dedup", "codes.h5", "--html", "out.html")
     page = Path("out.html").read_text()
-    assert (code, len(out.splitlines()), "gallery of 0.0 MB: out.html" in error) == (0, 4, True)
+    assert (code, len(out.splitlines()), re.search(r"gallery of \d+\.\d kB: out\.html", error) is not None) == (
+        0,
+        4,
+        True,
+    )
     assert (page.count("<section "), page.count("<img "), "20x10" in page) == (2, 4, True)
 
 

@@ -203,7 +203,7 @@ def test_the_page_of_commands_is_what_the_commands_say(tmp_path: Path) -> None:
     assert written == (tmp_path / "cli.md").read_text(), "`make docs` writes docs/cli.md anew"
 
 
-@pytest.mark.parametrize("page", ["results.md", "performance.md", "reliability.md", "../README.md"])
+@pytest.mark.parametrize("page", ["results.md", "performance.md", "reliability.md", "dedup.md", "../README.md"])
 def test_a_page_of_figures_is_what_the_files_say(page: str) -> None:
     build = runpy.run_path(str(DOCS / "results" / "build.py"))
     written = (DOCS / page).read_text()

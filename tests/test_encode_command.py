@@ -46,6 +46,11 @@ def test_a_folder_becomes_codes(capsys: Printed) -> None:
         assert len(stored) == 36
 
 
+def test_one_image_is_told_of_in_the_singular(capsys: Printed) -> None:
+    code, out, _ = run(capsys, "encode", "folder/blue/00.png")
+    assert (code, f"codes.h5: 1 image, {BITS} bits, 1 distinct code\n" in out) == (0, True)
+
+
 def test_the_output_goes_where_it_is_told(capsys: Printed) -> None:
     assert run(capsys, "encode", "folder/", "-o", "deep/down.h5")[0] == 0
     codes.verify(Path("deep/down.h5"))

@@ -103,7 +103,7 @@ def test_the_page_shows_the_schema(engine: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--for", "solr"], 2, "there are opensearch, elasticsearch, vespa"),
+        (["--for", "solr"], 2, "'solr' is not one of 'opensearch', 'elasticsearch', 'vespa'"),
         (["missing.h5", "--for", "vespa"], 4, "missing.h5 does not exist"),
         (["model/bundle.json", "--for", "vespa"], 6, "is not a sound codes file"),
         (["--for", "vespa", "-o", "codes.h5"], 2, "it writes a file of JSON lines"),

@@ -7,13 +7,15 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 from ganhash_cli import app
+from ganhash_cli.commands import generate
 from ganhash_cli.engine import fakes, gan, sample
+from ganhash_cli.engine.fakes import Fakes
 
 QUICK = ["-g", "tiny", "--steps", "2", "--batch", "4", "--features", "smallconv"]
 
@@ -44,6 +46,13 @@ def test_it_ends_by_saying_what_there_is_and_how_good(coloured: Path, capsys: py
     assert code == 0
     for text in ("36 fakes by tiny", "fakes/grid.png", "Fréchet distance", "36 real images", "classifier", "minutes"):
         assert text in out
+
+
+def test_collapsed_fakes_are_called_so_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"frechet_distance": 900.0, "frechet_images": [500, 500], "precision": 0.9, "recall": 0.01}
+    record = {"quality": figures, "count": 500, "generator": {"name": "tiny"}, "settings": {"features": "smallconv"}}
+    generate._report(cast(Fakes, SimpleNamespace(record=record, folder=Path("fakes"))), 1.0, json=False)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("mode collapse: ")
 
 
 def test_json_gives_the_same_as_one_object(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,19 @@ def test_fakes_are_told_of(capsys: Printed) -> None:
     assert record["quality"] == {"frechet_distance": 12.34567}
 
 
+def test_collapsed_fakes_are_called_so(capsys: Printed) -> None:
+    collapsed = {"precision": 0.9, "recall": 0.01, "frechet_images": [500, 500]}
+    write_json(Path("fakes/fakes.json"), {"count": 500, "quality": collapsed})
+    assert told(capsys, "fakes")["verdict"].startswith("mode collapse: ")
+    assert "verdict\tmode collapse: " in run(capsys, "info", "fakes")[1]
+
+
+@pytest.mark.parametrize("quality", ["good", {"precision": "good", "recall": 0.0, "frechet_images": [500, 500]}])
+def test_figures_that_are_none_mean_nothing(capsys: Printed, quality: Any) -> None:
+    write_json(Path("fakes/fakes.json"), {"count": 500, "quality": quality})
+    assert told(capsys, "fakes")["verdict"] is None
+
+
 def test_fakes_of_an_unfinished_description_are_told_of_as_far_as_known(capsys: Printed) -> None:
     write_json(Path("fakes/fakes.json"), {"count": 3})
     assert told(capsys, "fakes")["images"] == 3
@@ -85,13 +98,21 @@ def test_fakes_of_an_unfinished_description_are_told_of_as_far_as_known(capsys: 
     [
         ("codes.h5", "classes\tblue, green, red"),
         ("codes.h5", "labelled\tyes"),
-        ("model", "metrics\tvalidation_map_at_all 0.5"),
+        ("model", "metrics.validation_map_at_all\t0.5"),
         ("model", "fakes\t-"),
-        ("fakes", "quality\tfrechet_distance 12.35"),
+        ("fakes", "quality.frechet_distance\t12.35"),
     ],
 )
 def test_a_person_reads_one_fact_a_line(capsys: Printed, path: str, line: str) -> None:
     assert line in run(capsys, "info", path)[1].splitlines()
+
+
+def test_of_many_classes_a_person_reads_the_first_and_how_many_and_a_program_all(capsys: Printed) -> None:
+    names = [f"class {number:03}" for number in range(100)]
+    write_json(Path("fakes/fakes.json"), {"class_names": names})
+    [line] = [line for line in run(capsys, "info", "fakes")[1].splitlines() if line.startswith("classes\t")]
+    assert line == f"classes\t{', '.join(names[:10])} and 90 more"
+    assert told(capsys, "fakes")["classes"] == names
 
 
 def test_nothing_there_is_exit_4(capsys: Printed) -> None:

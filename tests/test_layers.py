@@ -11,13 +11,13 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "fonts", "differences", "files", "outputs", "board"),
+    *("progress", "names", "wording", "fonts", "differences", "files", "outputs", "board"),
     *("seeds", "limits", "bits", "parallel", "distinct", "children", "scan"),
     *("asymmetric", "devices", "decoding", "decoders", "shards", "address", "images", "protocols", "sample", "ranks"),
 ]
 ORDER = [
     *FOUNDATIONS,
-    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "grid", "fakes"),
+    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "verdict", "grid", "fakes"),
     *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),

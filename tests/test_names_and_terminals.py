@@ -88,6 +88,20 @@ def test_a_closed_stream_brings_no_traceback(arguments: str, closed: str) -> Non
     assert b"Exception" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "stream", "code"),
+    [("--help", "stdout", 0), ("--version", "stdout", 0), ("--bogus", "stderr", 2)],
+)
+def test_a_reader_that_has_gone_changes_no_exit_code(arguments: str, stream: str, code: int) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "ganhash_cli", *arguments.split()]
+    with os.fdopen(write) as gone:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: gone}
+        done = subprocess.run(command, **streams, check=False)
+    assert (done.returncode, done.stdout or b"", done.stderr or b"") == (code, b"", b"")
+
+
 def test_the_commands_open_no_connection(tmp_path: Path) -> None:
     (tmp_path / "watch").mkdir()
     (tmp_path / "watch/sitecustomize.py").write_text(

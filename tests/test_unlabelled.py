@@ -102,7 +102,7 @@ def test_labels_are_no_hindrance(tmp_path: Path):
 
 
 def test_too_few_images_are_refused_with_the_bits_they_would_do_for(tmp_path: Path):
-    with pytest.raises(InputError, match="6 images are too few for 8 bits") as error:
+    with pytest.raises(InputError, match="too few images for 8 bits without labels: 6") as error:
         finish(fit(unlabelled_folder(tmp_path / "images", count=6), tmp_path / "model"))
     assert "--bits 5" in error.value.hint
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-PAGES = [HERE.parent / name for name in ("results.md", "performance.md", "reliability.md", "../README.md")]
+PAGES = [HERE.parent / name for name in ("results.md", "performance.md", "reliability.md", "dedup.md", "../README.md")]
 SOURCES = {"search": "bench", "projection": "scale", "card": "reliability"}  # blocks that share a file with another
 REPORT = runpy.run_path(str(HERE.parents[1] / "examples" / "cifar10" / "report.py"))
 table = REPORT["table"]
@@ -97,6 +97,22 @@ def peer_training(rows: list[dict[str, Any]]) -> str:
         means = [f"{statistics.mean(found.values()):.3f}" for found in (ours, theirs)]
         made.append([f"`{name}`", *means, REPORT["signed"](differences), str(len(differences))])
     return table(["loss", "mAP@all, ganhash", "the peer's code", "difference, points", "seeds"], made)
+
+
+def near_copies(rows: list[dict[str, Any]]) -> str:
+    """Return how many copies of photographs are near their originals by default, and how many strangers are too."""
+    head = ["bits", "near: at most", "cropped by 2 % a side", "JPEG of quality 40", "half the size"]
+    made = [
+        [
+            str(row["bits"]),
+            str(row["most"]),
+            *(f"{row['near'][kind]:.1%}" for kind in ("cropped", "compressed", "halved")),
+            f"{row['strangers_near']:,} of {row['pairs_of_strangers']:,}",
+            str(row["nearest_strangers"]),
+        ]
+        for row in rows
+    ]
+    return table([*head, "pairs of strangers as near", "nearest strangers"], made)
 
 
 def generators(rows: list[dict[str, Any]]) -> str:
@@ -209,7 +225,7 @@ def _benchmarks(rows: list[dict[str, Any]]) -> str:
 TABLES: dict[str, Callable[[Any], str]] = {
     each.__name__: each
     for each in (
-        *(cifar10, peer_losses, peer_training, generators, bench, search, scale, projection),
+        *(cifar10, peer_losses, peer_training, near_copies, generators, bench, search, scale, projection),
         *(reliability, card),
     )
 }

@@ -12,6 +12,7 @@ import typer
 
 from ganhash_cli import console, terminal, workspace
 from ganhash_cli.commands import options, sources, views
+from ganhash_cli.engine import wording
 from ganhash_cli.errors import NothingFound, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,14 @@ def dedup(
         typer.Option(help="Find what this folder or codes file holds already.", show_default=False),
     ] = None,
     model: options.Model = workspace.MODEL,
-    files: Annotated[bool, typer.Option("-f", "--files", help="Print the names of redundant files only.")] = False,
+    files: Annotated[
+        bool,
+        typer.Option(
+            "-f",
+            "--files",
+            help="Print the names of redundant files only: of exact ones, unless --max-distance is given.",
+        ),
+    ] = False,
     nul: Annotated[bool, typer.Option("-0", help="The same, each name ended by NUL, as for `xargs -0`.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a gallery, one HTML page.", show_default=False)] = None,
     untrusted: options.Untrusted = False,
@@ -48,6 +56,8 @@ def dedup(
 
     if html:
         outputs.require(html, outputs.PAGE, "--html")
+    listed = files or nul
+    only_exact = exact or (listed and max_distance is None)  # names that may be piped to rm: near takes a word
     if exact and max_distance is not None:
         raise UsageError("--exact allows no --max-distance", hint="leave one of them out")
     options.examine(untrusted, Path(images), *([reference] if reference else []))
@@ -57,31 +67,35 @@ def dedup(
         most = duplicates.default_distance(stored.header.bits) if max_distance is None else max_distance
         started = time.perf_counter()
         if known is None:
-            groups = console.follow(duplicates.find(stored, most, exact=exact), saves=False)
+            groups = console.follow(duplicates.find(stored, most, exact=only_exact), saves=False)
         else:
-            groups = console.follow(duplicates.find_in_reference(stored, known, most, exact=exact), saves=False)
+            groups = console.follow(duplicates.find_in_reference(stored, known, most, exact=only_exact), saves=False)
         seconds, bits, count = time.perf_counter() - started, stored.header.bits, len(stored)
     if html:
         from ganhash_cli.engine import group_page
 
         group_page.write(groups, html)
         views.note(
-            f"gallery of {html.stat().st_size / 1e6:.1f} MB", html, len(groups), group_page.MOST_GROUPS, "groups"
+            f"gallery of {wording.size(html.stat().st_size)}", html, len(groups), group_page.MOST_GROUPS, "groups"
         )
     if json:
         for number, group in enumerate(groups, start=1):
             console.emit(group.record(number))
-    elif files or nul:
+    elif listed:
         views.print_names(
             (_plain(member.look.path) for group in groups for member in group.redundant), b"\0" if nul else b"\n"
         )
     else:
         _print_table(groups)
-    what = "identical images" if exact else f"at most {most} of {bits} bits apart"
+    what = "identical images" if only_exact else f"at most {most} of {bits} bits apart"
+    near_too = f"--max-distance {most} lists near ones too"
     if not groups:
-        hint = "leave out --exact to see near ones" if exact else "allow more with --max-distance"
-        raise NothingFound(f"no duplicate among {count:,} images ({what})", hint=hint)
-    console.note(f"{_counted(groups)}; {what}, {count:,} images compared in {seconds:.1f} s")
+        more = near_too if only_exact else "allow more with --max-distance"
+        hint = "leave out --exact to see near ones" if exact else more
+        raise NothingFound(f"no duplicate among {wording.counted(count, 'image')} ({what})", hint=hint)
+    console.note(f"{_counted(groups)}; {what}, {wording.counted(count, 'image')} compared in {seconds:.1f} s")
+    if only_exact and not exact:
+        console.note(near_too)
     _warn_of_heaps(groups, count)
     if skipped or unread:
         raise typer.Exit(3)
@@ -142,10 +156,9 @@ def _plain(path: bytes) -> bytes:
 def _counted(groups: "list[Group]") -> str:
     kinds = [member.kind for group in groups for member in group.members[1:]]
     size = sum(member.look.size for group in groups for member in group.redundant)
-    noun = "group" if len(groups) == 1 else "groups"
     return (
-        f"{len(groups):,} {noun}: {kinds.count('exact'):,} exact and {kinds.count('near'):,} near duplicates,"
-        f" {size / 1e6:,.1f} MB in redundant files"
+        f"{wording.counted(len(groups), 'group')}: {kinds.count('exact'):,} exact and"
+        f" {wording.counted(kinds.count('near'), 'near duplicate')}, {wording.size(size)} in redundant files"
     )
 
 

@@ -6,6 +6,7 @@ import typer
 
 from ganhash_cli import __version__, console, settings, workspace
 from ganhash_cli.commands import options
+from ganhash_cli.engine import wording
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.diagnosis import Diagnosis
@@ -79,7 +80,11 @@ def _machine(found: "Diagnosis") -> list[list[str]]:
     features = None if here.features is None else [name for name, there in here.features.items() if there]
     return [
         ["system", f"{here.system} {here.release} {here.architecture}", ""],
-        ["processor", "unknown" if features is None else ", ".join(features) or "-", f"{here.cores} cores"],
+        [
+            "processor",
+            "unknown" if features is None else ", ".join(features) or "-",
+            wording.counted(here.cores, "core"),
+        ],
         ["memory", _gigabytes(here.memory), "" if here.available is None else f"{_gigabytes(here.available)} free"],
         ["CUDA", _word(found.devices.cuda), _HOW[found.devices.how]],
         ["MPS", _word(found.devices.mps), _HOW[found.devices.how]],

@@ -9,6 +9,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options, sources
+from ganhash_cli.engine import wording
 from ganhash_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ def _record(report: "EncodeReport") -> dict[str, Any]:
 def _show(report: "EncodeReport") -> None:
     counts = f"{report.encoded:,} encoded, {report.kept:,} kept, {report.dropped:,} dropped"
     console.say(
-        f"{console.safe(os.fspath(report.out))}: {report.images:,} images, {report.bits} bits,"
-        f" {report.distinct:,} distinct codes"
+        f"{console.safe(os.fspath(report.out))}: {wording.counted(report.images, 'image')},"
+        f" {wording.counted(report.bits, 'bit')}, {wording.counted(report.distinct, 'distinct code')}"
     )
     console.say(f"{counts}, {len(report.skipped):,} skipped, of {report.found:,} found")
     rate = f", {report.encoded / report.seconds:,.0f} images/s" if report.encoded else ""

@@ -8,6 +8,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options, sources
+from ganhash_cli.engine import wording
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.evaluation import Evaluation
@@ -92,8 +93,11 @@ def _rows(result: "Evaluation") -> list[list[str]]:
     shown = {
         "mAP@all (tie-aware)": _share(figures["map_at_all"]),
         **({"mAP@all, reranked": _share(figures["map_at_all_reranked"])} if "map_at_all_reranked" in figures else {}),
-        f"mAP@{result.r} (tie-aware)": _share(figures["map_at_r"]),
-        f"P@{result.k} (tie-aware)": _share(figures["precision_at_k"]),
+        **{
+            f"{name} (tie-aware)": _share(figures[figure])
+            for figure, (name, first) in _cut_offs(result).items()
+            if first <= result.database
+        },
         "P@H<=2": _share(figures["precision_within_2"]),
         "empty balls at H<=2": _share(figures["empty_balls_within_2"]),
         "distinct codes": f"{result.distinct:,} of {result.database:,}",
@@ -104,6 +108,11 @@ def _rows(result: "Evaluation") -> list[list[str]]:
         "queries": f"{result.queries:,}",
     }
     return [[name, value] for name, value in shown.items()]
+
+
+def _cut_offs(result: "Evaluation") -> dict[str, tuple[str, int]]:
+    """Return the figures of the first so many images: their names for a person, and how many."""
+    return {"map_at_r": (f"mAP@{result.r}", result.r), "precision_at_k": (f"P@{result.k}", result.k)}
 
 
 def _share(value: float | None) -> str:
@@ -124,21 +133,29 @@ def _write(result: "Evaluation", plot: Path | None, csv: Path | None) -> None:
 def _note(result: "Evaluation") -> None:
     """Say what the figures leave out, and what could not be checked."""
     known = result.overlap
+    if beyond := [name for name, first in _cut_offs(result).values() if first > result.database]:
+        console.note(
+            f"without {' and '.join(beyond)}: the database holds {wording.counted(result.database, 'image')};"
+            " -r and -k take fewer"
+        )
     if result.recall:
         console.note(f"the figures rank all codes; the index searches approximately: {result.recall} of the queries")
     if result.without_relevant:
         console.warn(
-            f"{result.without_relevant:,} queries have no image of their class in the database, or no label; left out"
+            f"left out: {wording.counted(result.without_relevant, 'query', 'queries')} without an image of that class"
+            " in the database, or without a label"
         )
     if result.unlabelled:
-        console.note(f"{result.unlabelled:,} images of the database have no label; they count as relevant to none")
+        console.note(
+            f"relevant to no query: {wording.counted(result.unlabelled, 'image')} of the database without a label"
+        )
     if known.in_database or known.in_training:
-        both = f"{len(known.in_database):,} stand in the database, {len(known.in_training):,} were trained on"
-        console.warn(f"of the queries, {both}; they count, as --allow-overlap says")
+        both = f"in the database {len(known.in_database):,}, in training {len(known.in_training):,}"
+        console.warn(f"queries that were seen before: {both}; they count, as --allow-overlap says")
     if known.unreadable:
         console.warn(
-            f"{known.unreadable:,} images of the database have a query's code, but their files are gone;"
-            " whether they are that query could not be checked"
+            f"not compared with the queries: {wording.counted(known.unreadable, 'image')} of the database with the code"
+            " of one, whose files are gone"
         )
     if not known.training_known:
         console.warn("the model keeps no list of its training images; whether it saw a query could not be checked")

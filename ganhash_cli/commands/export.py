@@ -3,21 +3,19 @@
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import Annotated, Literal
 
 import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options
+from ganhash_cli.engine import wording
 from ganhash_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from ganhash_cli.engine.feed import Engine
 
 
 def export(
     to: Annotated[
-        str, typer.Option("--for", metavar="opensearch|elasticsearch|vespa", help="The program that takes the lines.")
+        Literal["opensearch", "elasticsearch", "vespa"], typer.Option("--for", help="The program that takes the lines.")
     ],
     codes: Annotated[Path, typer.Argument(help="Codes file made by `ganhash encode`.")] = workspace.CODES,
     output: Annotated[
@@ -36,20 +34,19 @@ def export(
     from ganhash_cli.engine import feed, outputs
     from ganhash_cli.engine.codes import read_header
 
-    engine = _engine(to)
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", name):
         raise UsageError(f"--name {name!r} would not do everywhere", hint="use small letters, digits and underscores")
     if schema:
-        text = feed.schema(engine, read_header(codes)[0].bits, name)
-        console.emit({"engine": engine, "text": text}) if json else console.say(text.rstrip())
+        text = feed.schema(to, read_header(codes)[0].bits, name)
+        console.emit({"engine": to, "text": text}) if json else console.say(text.rstrip())
         return
     outputs.require(output, outputs.LINES, "--output")
-    report = console.follow(feed.feed(codes, engine, name, output), saves=False)
+    report = console.follow(feed.feed(codes, to, name, output), saves=False)
     if json:
         console.emit(
             {
                 "output": os.fspath(report.out),
-                "engine": engine,
+                "engine": to,
                 "images": report.images,
                 "bits": report.bits,
                 "bytes_written": report.written,
@@ -57,13 +54,5 @@ def export(
             }
         )
         return
-    console.say(f"{console.safe(os.fspath(report.out))}: {report.images:,} images for {engine}")
-    console.note(f"next: create the index with what `ganhash export --for {engine} --schema` prints; docs/scale.md")
-
-
-def _engine(text: str) -> "Engine":
-    from ganhash_cli.engine.feed import Engine
-
-    if text not in get_args(Engine):
-        raise UsageError(f"--for {text!r} is not known", hint=f"there are {', '.join(get_args(Engine))}")
-    return cast("Engine", text)
+    console.say(f"{console.safe(os.fspath(report.out))}: {wording.counted(report.images, 'image')} for {to}")
+    console.note(f"next: create the index with what `ganhash export --for {to} --schema` prints; docs/scale.md")

@@ -10,7 +10,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources
-from ganhash_cli.engine import ranks
+from ganhash_cli.engine import ranks, wording
 from ganhash_cli.engine.limits import GENERATE, require_within
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def generate(
 
 
 def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
+    from ganhash_cli.engine import verdict
     from ganhash_cli.engine.quality import Quality
 
     quality = asdict(Quality(**made.record["quality"]))  # earlier versions wrote fewer figures
@@ -128,7 +129,9 @@ def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
         console.emit({"fakes": str(made.folder), "count": made.record["count"], "minutes": minutes, **quality})
         return
     took = "" if minutes is None else f", {minutes:.1f} minutes"
-    console.say(f"{folder}/: {made.record['count']:,} fakes by {made.record['generator']['name']}{took}")
+    console.say(
+        f"{folder}/: {wording.counted(made.record['count'], 'fake')} by {made.record['generator']['name']}{took}"
+    )
     console.say(f"look at {folder}/grid.png: real images above fakes")
     if (made.folder / "samples" / "training.gif").exists():
         console.say(f"and at {folder}/samples/training.gif: how the fakes came about")
@@ -136,13 +139,16 @@ def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
         real, fake = quality["frechet_images"]
         console.say(
             f"Fréchet distance {quality['frechet_distance']:.1f}"
-            f" ({made.record['settings']['features']}, {real:,} real images, {fake:,} fakes)"
+            f" ({made.record['settings']['features']}, {wording.counted(real, 'real image')},"
+            f" {wording.counted(fake, 'fake')})"
         )
     if quality["precision"] is not None:
         console.say(
             f"precision {quality['precision']:.3f}, the share of fakes among real images;"
             f" recall {quality['recall']:.3f}, the share of real images among fakes"
         )
+    if meaning := verdict.of(quality):
+        console.say(meaning)
     if quality["accuracy"] is not None:
         console.say(
             f"a classifier trained on the fakes is right on {quality['accuracy']:.1%} of the real images"

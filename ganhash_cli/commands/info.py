@@ -1,6 +1,7 @@
 """`ganhash info`: what a fakes folder, a model folder or a codes file is; reads descriptions, loads no torch."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ import typer
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options
 from ganhash_cli.errors import InputError
+
+_NAMED = 10  # of a list, such as classes; --json has all
 
 
 def info(
@@ -28,7 +31,7 @@ def info(
             continue
         if number:
             console.say("")
-        console.table(["", ""], [[name, console.safe(_text(value))] for name, value in facts.items()])
+        console.table(["", ""], [[console.safe(name), console.safe(_text(value))] for name, value in _single(facts)])
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -104,13 +107,33 @@ def _fakes(folder: Path) -> dict[str, Any]:
         "generator": generator.get("name") if isinstance(generator, dict) else generator,
         "classes": record.get("class_names"),
         "quality": record.get("quality"),
+        "verdict": _verdict(record.get("quality")),
         "training_digest": record.get("training_digest"),
         "settings": record.get("settings"),
     }
 
 
+def _verdict(quality: Any) -> str | None:
+    """Say what the figures of fakes mean; nothing where a description that nobody has checked holds others."""
+    from ganhash_cli.engine import verdict
+
+    try:
+        return verdict.of(quality or {}) or None
+    except (TypeError, AttributeError):
+        return None
+
+
+def _single(facts: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Give each fact by itself, those of a table within another by names such as `settings.seed`."""
+    for name, value in facts.items():
+        if isinstance(value, dict) and value:
+            yield from _single(value, f"{within}{name}.")
+        else:
+            yield within + name, value
+
+
 def _text(value: Any) -> str:
-    """Write a value for a person: names in a row, figures by name, `-` for nothing."""
+    """Write a value for a person: the first names of a list and how many there are, `-` for nothing."""
     if value is None or value == [] or value == {}:
         return "-"
     if isinstance(value, bool):
@@ -120,7 +143,6 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return ", ".join(map(_text, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
+        more = f" and {len(value) - _NAMED:,} more" if len(value) > _NAMED else ""
+        return ", ".join(map(_text, value[:_NAMED])) + more
     return str(value)

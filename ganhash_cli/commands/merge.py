@@ -8,6 +8,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options
+from ganhash_cli.engine import wording
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.merger import MergeReport
@@ -31,12 +32,17 @@ def merge(
         console.emit(_record(report))
         return
     name = console.safe(os.fspath(report.out))
-    console.say(f"{name}: {report.images:,} images, {report.bits} bits, of {report.parts:,} parts")
+    console.say(
+        f"{name}: {wording.counted(report.images, 'image')}, {wording.counted(report.bits, 'bit')},"
+        f" of {wording.counted(report.parts, 'part')}"
+    )
     rate = (report.read + report.written) / 1e6 / report.seconds
-    console.say(f"{report.written / 1e6:,.1f} MB in {report.seconds:.1f} s, {rate:,.0f} MB/s read and written")
+    console.say(f"{wording.size(report.written)} in {report.seconds:.1f} s, {rate:,.0f} MB/s read and written")
     if report.skipped:
         listed = encoder.skipped_list(report.out)
-        console.note(f"{report.skipped:,} images gave no code, listed in {console.safe(os.fspath(listed))}")
+        console.note(
+            f"no code for {wording.counted(report.skipped, 'image')}, listed in {console.safe(os.fspath(listed))}"
+        )
     console.note(f"next: {options.following('query', 'IMAGE', ('--codes', output, workspace.CODES))}")
 
 

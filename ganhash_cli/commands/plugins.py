@@ -14,8 +14,21 @@ from ganhash_cli.plugin.options import Option, options_of, parse_options
 from ganhash_cli.plugin.registry import FLAGS, KINDS, Kind, Plugin, find
 from ganhash_cli.plugin.registry import plugins as installed
 
+
+def _kind(text: str) -> Kind:
+    """Return the kind; checked before the name is, since who leaves out the kind seems to leave out the name."""
+    if text in KINDS:
+        return text
+    known = [f"`ganhash plugins show {kind} {text}`" for kind in KINDS for each in installed(kind) if each.name == text]
+    hint = f"it is one of {', '.join(get_args(Kind))}, and stands before the name"
+    raise UsageError(f"no kind of plugin named {text!r}", hint=f"try {' or '.join(known)}" if known else hint)
+
+
 KindArgument = Annotated[
-    str, typer.Argument(help="backbone, generator or index", show_default=False, autocompletion=completion.kinds)
+    str,
+    typer.Argument(
+        help="backbone, generator or index", show_default=False, autocompletion=completion.kinds, callback=_kind
+    ),
 ]
 NameArgument = Annotated[
     str,
@@ -53,7 +66,7 @@ def show_plugin(
     json: Json = False,
 ) -> None:
     """Show what a plugin is and which options it takes."""
-    plugin = find(_kind(kind), name)
+    plugin = _find(kind, name)
     factory = plugin.load()
     summary, options = (inspect.getdoc(factory) or "").partition("\n")[0], options_of(factory)
     if json:
@@ -80,7 +93,7 @@ def check_plugin(
     """Check that a plugin keeps its contract; exit 9 where a check fails."""
     from ganhash_cli.plugin import conformance
 
-    plugin = find(_kind(kind), name)
+    plugin = _find(kind, name)
     given = pairs(option, FLAGS[plugin.kind])
     # Without options typed, a signature that breaks the contract is for the checks to report.
     values = parse_options(plugin.load(), given, owner=f"{kind} {name!r}") if given else {}
@@ -106,10 +119,14 @@ def check_plugin(
     console.note(str(report))
 
 
-def _kind(text: str) -> Kind:
-    if text not in KINDS:
-        raise UsageError(f"no kind of plugin named {text!r}", hint=f"it is one of {', '.join(get_args(Kind))}")
-    return text
+def _find(kind: str, name: str) -> Plugin:
+    """Find a plugin; who names a timm model, as `ganhash train --backbone` allows, is told which plugin has it."""
+    try:
+        return find(_kind(kind), name)
+    except UsageError as error:
+        if kind == "backbone":
+            error.hint += f"; if it is a model of timm, name timm (and {name!r} in its option `model`)"
+        raise
 
 
 def _facts(plugin: Plugin) -> dict[str, str]:

@@ -7,6 +7,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options
+from ganhash_cli.engine import wording
 
 
 def push(
@@ -36,4 +37,5 @@ def push(
     console.say(f"{console.safe(where)}: {report.added:,} added, {report.changed:,} changed, {report.kept:,} kept")
     console.say(f"{report.seconds:.1f} s{rate}")
     if report.others:
-        console.note(f"{report.others:,} more images are there that {codes} does not hold; --replace removes them")
+        others = wording.counted(report.others, "image")
+        console.note(f"the index also holds {others} not in {codes}; --replace removes what is not")

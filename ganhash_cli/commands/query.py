@@ -11,6 +11,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources, views
+from ganhash_cli.engine import wording
 from ganhash_cli.errors import NothingFound, UsageError
 from ganhash_cli.terminal import Preview
 
@@ -96,7 +97,9 @@ def query(
     else:
         views.show(answers, preview)
         _print_table(answers)
-    console.note(f"{answers[0].searched:,} images searched in {1000 * found.seconds:.1f} ms{found.remark}")
+    console.note(
+        f"{wording.counted(answers[0].searched, 'image')} searched in {1000 * found.seconds:.1f} ms{found.remark}"
+    )
     _note_ties(answers)
     sources.warn_skipped(found.skipped)
     if not any(answer.hits for answer in answers):
@@ -249,7 +252,7 @@ def _note_ties(answers: "list[Answer]") -> None:
     if len(answers) == 1 and cut:
         last = cut[0].hits[-1]
         place = "the last distance," if last.asymmetric is None else "the last place, at distance"
-        count = f"{cut[0].ties:,} images" if cut[0].counted else "more images than are shown"
+        count = wording.counted(cut[0].ties, "image") if cut[0].counted else "more images than are shown"
         console.note(f"{place} {last.distance}/{last.bits}, is shared by {count}")
     elif cut:
         console.note(f"{len(cut):,} of {len(answers):,} queries end among images at the same distance")

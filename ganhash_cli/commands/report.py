@@ -9,6 +9,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options, sources
+from ganhash_cli.engine import wording
 from ganhash_cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def report(
     if json:
         console.emit({"report": os.fspath(output), "fingerprint": bundle.fingerprint, "missing": found.missing})
     else:
-        console.say(f"{console.safe(os.fspath(output))}: {output.stat().st_size / 1e6:.1f} MB")
+        console.say(f"{console.safe(os.fspath(output))}: {wording.size(output.stat().st_size)}")
     for name, why in found.missing.items():
         console.note(f"without {name}: {console.safe(why)}")
     if isinstance(found.retrieval, reports.Retrieval) and found.retrieval.skipped:

@@ -12,6 +12,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import options
+from ganhash_cli.engine import wording
 from ganhash_cli.errors import PluginError, UsageError
 
 TOKEN = "GANHASH_TOKEN"  # noqa: S105 - the name of a variable
@@ -68,7 +69,9 @@ def serve(
         else:
             console.say(entry)
         sys.stdout.flush()  # whoever reads it through a pipe waits for it
-        console.note(f"{about['images']:,} images, {about['bits']} bits; Ctrl+C stops")
+        console.note(
+            f"{wording.counted(about['images'], 'image')}, {wording.counted(about['bits'], 'bit')}; Ctrl+C stops"
+        )
         try:
             server.run(app, listener)
         finally:

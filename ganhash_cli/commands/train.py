@@ -9,7 +9,7 @@ import typer
 
 from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources
-from ganhash_cli.engine import ranks
+from ganhash_cli.engine import ranks, wording
 from ganhash_cli.engine.limits import TRAIN, require_within
 
 if TYPE_CHECKING:
@@ -253,10 +253,21 @@ def _report(result: "Bundle", json: bool) -> None:
         return
     console.say(f"{result.folder}/: {result.backbone['name']}, {result.bits} bits, {result.side} pixels")
     if score is not None:
-        console.say(f"mAP@all {score:.3f} on {result.metrics['validation_images']} held-out images")
+        held_out = wording.counted(result.metrics["validation_images"], "held-out image")
+        console.say(f"mAP@all {score:.3f} on {held_out}{_epoch(result)}")
     console.say(
-        f"ONNX and torch differ in {check['bits_differing']} of {check['bits_compared']:,} bits"
-        f" on {check['images']} images"
+        f"ONNX and torch differ in {check['bits_differing']} of {wording.counted(check['bits_compared'], 'bit')}"
+        f" on {wording.counted(check['images'], 'image')}"
     )
     words = "FOLDER -o codes.h5"
     console.say(f"next: {options.following('encode', words, ('--model', result.folder, workspace.MODEL))}")
+
+
+def _epoch(result: "Bundle") -> str:
+    """Say which epoch's weights were kept: progress ends with the figure of the last, which need not be the best."""
+    from ganhash_cli.engine import epochs
+
+    if not (result.folder / epochs.METRICS).exists():  # fitted at once
+        return ""
+    found = epochs.read(result.folder)
+    return f" after epoch {found.best} of {found.numbers[-1]}, the best, which is kept"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ganhash_cli import console, terminal
+from ganhash_cli.engine import wording
 from ganhash_cli.terminal import Preview
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def write(answers: "Sequence[Answer]", sheet: Path | None, html: Path | None) ->
         from ganhash_cli.engine import page
 
         page.write(answers, html)
-        note(f"gallery of {html.stat().st_size / 1e6:.1f} MB", html, len(answers), page.MOST_QUERIES)
+        note(f"gallery of {wording.size(html.stat().st_size)}", html, len(answers), page.MOST_QUERIES)
 
 
 def note(what: str, path: Path, count: int, most: int, unit: str = "queries") -> None:

@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ganhash_cli.engine import bit_statistics, distinct, histograms, metrics, overlap, queries, remote_answers
+from ganhash_cli.engine import (
+    bit_statistics,
+    distinct,
+    histograms,
+    metrics,
+    overlap,
+    queries,
+    remote_answers,
+    wording,
+)
 from ganhash_cli.engine.bit_statistics import BitStatistics
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
@@ -131,7 +140,8 @@ def measure(found: Queries, stored: Database, known: Overlap, *, k: int, r: int,
     counted = counts.with_relevant()
     if not len(counted.items):
         raise InputError(
-            f"none of the {len(counts.items):,} queries has an image of its class in {stored.path}",
+            f"of {wording.counted(len(counts.items), 'query', 'queries')} none has an image of its class in"
+            f" {stored.path}",
             hint="name queries of classes that the database holds",
         )
     each = metrics.average_precision(counts)

@@ -18,7 +18,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import decoders, decoding
+from ganhash_cli.engine import decoders, decoding, wording
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.shards import Shard
@@ -249,7 +249,7 @@ def nothing_usable(collection: Collection, skipped: Iterable[Skipped] = ()) -> I
     looked = f"looked for {', '.join(sorted(SUFFIXES))}"
     if bad:
         first = f"{os.fsdecode(bad[0].path)}: {bad[0].reason}"
-        looked = f"none of its {len(bad):,} image files can be read; {first}"
+        looked = f"of {wording.counted(len(bad), 'image file')} none can be read; {first}"
     return InputError(f"{root} holds no usable image ({looked})", hint="name a folder that holds images")
 
 

@@ -21,7 +21,7 @@ from ganhash_cli.engine.queries import Queries
 from ganhash_cli.engine.remote_copy import Database
 from ganhash_cli.errors import MismatchError
 
-_NAMED = 5
+_NAMED = 3  # of the queries found in one place
 _PROGRESS = 256  # images from one report of progress to the next
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import images
+from ganhash_cli.engine import images, wording
 from ganhash_cli.engine.images import Collection, Entry, Pixels
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import InputError, UsageError
@@ -106,10 +106,11 @@ def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> N
                 hint="leave that label out of the list",
             )
     if len([label for label, count in seen.items() if count > 1]) < 2:
-        classes = "one class" if len(seen) == 1 else f"{len(seen)} classes"
-        looked = f"{len(entries)} images" if entries is collection.entries else f"the {len(entries)} readable images"
+        classes = wording.counted(len(seen), "class", "classes")
+        kind = "image" if entries is collection.entries else "readable image"
         raise InputError(
-            f"training needs two classes of two images or more, but found {classes} in {looked}",
+            f"training needs two classes of two images or more, but found {classes} in"
+            f" {wording.counted(len(entries), kind)}",
             hint="add images of another class, each in a folder of its own, or learn without labels: --loss itq",
         )
 

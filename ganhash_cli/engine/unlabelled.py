@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganhash_cli.engine import backbones, itq
+from ganhash_cli.engine import backbones, itq, wording
 from ganhash_cli.engine.images import Collection
 from ganhash_cli.engine.model import INITIAL_SCALE, HashNet, to_tensor
 from ganhash_cli.engine.progress import Progress, Work
@@ -39,7 +39,7 @@ def fit(network: HashNet, pixels: NDArray[np.uint8], seed: int, device: torch.de
     except ValueError as error:
         most = min(len(pixels) - 1, features.shape[1])
         raise InputError(
-            f"{len(pixels)} images are too few for {bits} bits without labels",
+            f"too few images for {wording.counted(bits, 'bit')} without labels: {len(pixels):,}",
             hint="add images" + (f", or ask for fewer bits: --bits {most}" if most else ""),
         ) from error
     projected = torch.from_numpy(features @ weights.T)

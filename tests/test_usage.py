@@ -1,0 +1,64 @@
+"""Words that a command cannot take: the error says what is missing, what there is, and what to type instead."""
+
+from pathlib import Path
+
+import pytest
+
+from test_encode_command import Printed, run
+
+
+@pytest.fixture(autouse=True)
+def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("export", "Missing option '--for'.", "there are opensearch, elasticsearch, vespa"),
+        ("plugins show", "Missing argument 'kind'.", "there are generator, backbone, index"),
+        ("plugins show backbone", "Missing argument 'name'.", "there are efficientnet_lite0, smallconv, timm"),
+        ("push", "Missing option '--to'.", "The index, such as postgresql://host/database."),
+    ],
+)
+def test_who_leaves_something_out_reads_what_it_may_be(capsys: Printed, words: str, message: str, hint: str) -> None:
+    code, out, error = run(capsys, *words.split())
+    assert (code, out, error) == (2, "", f"error: {message}\n  hint: {hint}\n")
+
+
+def test_who_leaves_out_the_kind_of_a_plugin_reads_it(capsys: Printed) -> None:
+    code, _, error = run(capsys, "plugins", "show", "sngan")
+    assert (code, "hint: try `ganhash plugins show generator sngan`" in error) == (2, True)
+
+
+def test_who_leaves_out_a_kind_and_names_nothing_reads_the_kinds(capsys: Printed) -> None:
+    code, _, error = run(capsys, "plugins", "show", "nothing")
+    assert (code, "hint: it is one of generator, backbone, index" in error) == (2, True)
+
+
+@pytest.mark.parametrize("verb", ["show", "check"])
+def test_who_names_a_timm_model_as_a_plugin_reads_which_plugin_has_it(capsys: Printed, verb: str) -> None:
+    code, _, error = run(capsys, "plugins", verb, "backbone", "resnet50")
+    assert (code, "if it is a model of timm, name timm" in error) == (2, True)
+
+
+def test_several_folders_are_refused_with_the_ways_to_name_them(capsys: Printed) -> None:
+    code, _, error = run(capsys, "encode", "a/", "my b")
+    assert (code, error.splitlines()[0]) == (2, "error: ganhash encode takes one folder, not 2: a/, my b")
+    assert "name a folder that holds all of them, or give names on stdin" in error
+    assert "`find a/ 'my b' -type f | ganhash encode -`" in error
+
+
+def test_of_very_many_words_three_are_named_and_the_rest_counted(capsys: Printed) -> None:
+    error = run(capsys, "encode", *(f"{number}.jpg" for number in range(1004)))[2]
+    assert "takes one folder, not 1,004: 0.jpg, 1.jpg, 2.jpg and 1,001 more\n" in error
+
+
+def test_only_commands_that_read_names_tell_of_stdin(capsys: Printed) -> None:
+    code, _, error = run(capsys, "dedup", "a", "b")
+    assert (code, "hint: name a folder that holds all of them\n" in error) == (2, True)
+
+
+def test_a_word_too_many_is_named_where_no_images_are_taken(capsys: Printed) -> None:
+    code, _, error = run(capsys, "serve", "codes.h5", "other")
+    assert (code, "error: ganhash serve does not take other\n" in error) == (2, True)

@@ -44,9 +44,10 @@ def require_whole(opened: Sequence[StoredCodes]) -> None:
     missing = [number for number in range(1, count + 1) if number not in by_number]
     if missing:
         named = ", ".join(map(str, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        made = "it" if len(missing) == 1 else "the first of them"
         raise InputError(
             f"of {count} shards {len(missing)} {'is' if len(missing) == 1 else 'are'} missing: {named}",
-            hint=f"`ganhash encode FOLDER --shard {missing[0]}/{count} -o FILE` makes {'it' if len(missing) == 1 else 'the first of them'}",
+            hint=f"`ganhash encode FOLDER --shard {missing[0]}/{count} -o FILE` makes {made}",
         )
 
 

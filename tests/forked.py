@@ -7,6 +7,7 @@ code, and the files it leaves.
 import hashlib
 import multiprocessing
 import os
+import re
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -48,9 +49,19 @@ def said(folder: Path) -> str:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below a folder, hidden ones included."""
+    """Return the SHA-256 of every file below a folder, hidden ones included; of a page, but for where its links lead.
+
+    They lead from its own folder to the images, so that they differ where the same page is made in two folders.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {path.relative_to(folder).as_posix(): _digest(path) for path in files}
+
+
+def _digest(path: Path) -> str:
+    content = path.read_bytes()
+    if path.suffix == ".html":
+        content = re.sub(rb'href="[^"]*/', b'href="', content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _engine(names: list[str]) -> list[str]:

@@ -256,7 +256,7 @@ def test_another_model_needs_another_file(folder: Path, out: Path) -> None:
 
 def test_a_file_that_holds_no_codes_is_not_replaced(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(CorruptError):
+    with pytest.raises(UsageError, match="is no codes file"):
         run(folder, tmp_path / "letter.txt")
     assert (tmp_path / "letter.txt").read_text() == "dear"
 

@@ -279,7 +279,7 @@ def test_a_hostile_class_is_text_and_nothing_else(name: bytes, plain: str, capsy
         (["--codes", "nothing.h5"], 4, "nothing.h5"),
         (["--queries", "nothing"], 4, "nothing"),
         (["--queries", "queries/blue/00.png"], 4, ""),
-        (["-o", "report.pdf"], 2, "it is an HTML page"),
+        (["-o", "report.pdf"], 2, "a name in .html is wanted, for the HTML page"),
         (["-o", "model/bundle.json/report.html"], 7, ""),
     ],
 )

@@ -31,7 +31,10 @@ PNG_TEXT = {"Software": "ganhash"}
 def require(path: Path, kind: Kind, option: str) -> None:
     """Raise `UsageError` where `path`, given as `option`, has another suffix, is a folder, or not ours to replace."""
     if not path.is_dir() and path.suffix.lower() not in kind.suffixes:
-        raise UsageError(f"{option} {path}: it writes a {kind.what}", hint=f"{option} {path.stem}{kind.suffixes[0]}")
+        wanted = kind.suffixes[0]
+        raise UsageError(
+            f"{option} {path}: a name in {wanted} is wanted, for the {kind.what}", hint=f"{option} {path.stem}{wanted}"
+        )
     _require_ours(path, kind)
 
 

@@ -43,8 +43,13 @@ class Shard:
 
     def holds(self, path: bytes) -> bool:
         """Whether the image of that path, relative to the root, belongs to this part."""
-        digest = hashlib.blake2b(path, digest_size=8).digest()
-        return int.from_bytes(digest, "big") % self.count == self.number - 1
+        return shard_of(path, self.count) == self.number
 
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
+
+
+def shard_of(path: bytes, count: int) -> int:
+    """Return the number, from 1, of the shard among `count` that an image's path belongs to."""
+    digest = hashlib.blake2b(path, digest_size=8).digest()
+    return int.from_bytes(digest, "big") % count + 1

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ganhash_cli.engine import bits as packing
 from ganhash_cli.engine import codes, codes_format
 from ganhash_cli.engine.codes_format import Header
+from ganhash_cli.engine.shards import Shard, shard_of
 
 CENTRES, DIMENSIONS = 2_000, 48
 _BLOCK = 1 << 18
@@ -45,9 +46,22 @@ def with_copies(made: packing.Codes, each: int) -> packing.Codes:
 
 def write(path: Path, made: packing.Codes, bits: int) -> None:
     """Write a codes file of images that are nowhere, with names such as cameras give, without a list of them."""
-    count = len(made)
-    random = np.random.default_rng(0)
-    names = _names(count)
+    _write(path, made, _names(len(made)), Header(bits, "0" * 64, b"/nowhere", 64, "nothing"))
+
+
+def write_shards(folder: Path, made: packing.Codes, bits: int, count: int) -> list[Path]:
+    """Write the same images as `count` shards, in files of their own."""
+    names, parts = _names(len(made)), []
+    numbers = np.array([shard_of(bytes(name), count) for name in names])
+    for number in range(1, count + 1):
+        header = Header(bits, "0" * 64, b"/nowhere", 64, "nothing", shard=Shard(number, count))
+        parts.append(folder / f"part-{number:02}.h5")
+        _write(parts[-1], made[numbers == number], names[numbers == number], header)
+    return parts
+
+
+def _write(path: Path, made: packing.Codes, names: NDArray[np.uint8], header: Header) -> None:
+    count, random = len(made), np.random.default_rng(0)
     columns: dict[str, NDArray[Any]] = {
         "codes": made,
         "path_bytes": names.ravel(),
@@ -56,7 +70,6 @@ def write(path: Path, made: packing.Codes, bits: int) -> None:
         "mtime_ns": 10**9 * np.cumsum(random.integers(1, 600, count)),
         "confidence": random.integers(0, 256, count, dtype=np.uint8),
     }
-    header = Header(bits, "0" * 64, b"/nowhere", 64, "nothing")
     codes.write_columns(
         path, columns, codes_format.facts(header, {name: codes_format.digest(data) for name, data in columns.items()})
     )

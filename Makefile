@@ -54,7 +54,7 @@ faults: $(VENV)/dev ## kill, fill, refuse and damage what there is; build/reliab
 bench: $(VENV)/dev ## time ganhash beside what one would use instead; build/bench.json and a table. IMAGES=FOLDER: JPEGs of yours
 	GANHASH_BENCH_IMAGES='$(IMAGES)' $(BIN)/pytest -m bench -s tests/bench
 
-bench-scale: $(VENV)/dev ## time search among ten thousand to MOST=1e8 codes; build/scale.json. 1e8 take an hour, 12 GB of memory
+bench-scale: $(VENV)/dev ## time search among ten thousand to MOST=1e8 codes; build/scale.json. 1e8 take ten minutes, 11 GB of memory
 	PYTHONPATH=tests $(BIN)/python tests/bench/scale.py --most $(or $(MOST),1e8)
 
 docs: $(VENV)/dev ## write docs/cli.md anew from the commands, and the figures of the pages from docs/results/

@@ -49,9 +49,9 @@ def said(folder: Path) -> str:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below a folder, hidden ones included; of a page, but for where its links lead.
+    """Return the SHA-256 of every file below a folder, hidden ones included; of a page, but for the folders of images.
 
-    They lead from its own folder to the images, so that they differ where the same page is made in two folders.
+    They are named as seen from the page, so that they differ where the same page is made in two folders.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): _digest(path) for path in files}
@@ -60,7 +60,7 @@ def contents(folder: Path) -> dict[str, str]:
 def _digest(path: Path) -> str:
     content = path.read_bytes()
     if path.suffix == ".html":
-        content = re.sub(rb'href="[^"]*/', b'href="', content)
+        content = re.sub(rb'(\.\./)+[^\s"<>]*/', b"", content)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -261,8 +261,9 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def of(lines: list[Line], experiment: str) -> list[Line]:
-    """Return the lines of one experiment."""
-    return [line for line in lines if line["experiment"] == experiment]
+    """Return the lines of one experiment; weights are compared within one network alone."""
+    found = [line for line in lines if line["experiment"] == experiment]
+    return found if experiment != "lambda" else [line for line in found if line["backbone"] == "smallconv"]
 
 
 def tables(lines: list[Line]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from ganhash_cli.errors import UsageError
 
 
 def export(
+    # As `feed.Engine`, whose import loads numpy, for which --help is not to wait.
     to: Annotated[
         Literal["opensearch", "elasticsearch", "vespa"], typer.Option("--for", help="The program that takes the lines.")
     ],

@@ -79,7 +79,7 @@ def _fakes(folder: Path) -> Holding:
     return Holding(
         "whole",
         {"images": len(found.images), **_name(found.record.get("generator"), "generator")},
-        images=_images(found.record.get("source")),
+        images=sample.words(found.record.get("source")),
         digest=found.training_digest,
     )
 
@@ -96,12 +96,12 @@ def _model(folder: Path) -> Holding:
         for file in found.files:
             found.verified(file)
     except CorruptError as error:
-        return Holding("damaged", images=_images(found.source), detail=error.message)
+        return Holding("damaged", images=sample.words(found.source), detail=error.message)
     facts: dict[str, int | str] = {"bits": found.bits, "pixels": found.side, **_name(found.backbone, "backbone")}
     return Holding(
         "whole",
         {**facts, "training_digest": found.training_digest},
-        images=_images(found.source),
+        images=sample.words(found.source),
         digest=found.fingerprint,
     )
 
@@ -113,10 +113,6 @@ def _codes(path: Path) -> Holding:
 
     header, images = read_header(path)
     return Holding("whole", {"images": images, "bits": header.bits}, digest=header.fingerprint)
-
-
-def _images(source: Any) -> tuple[str, ...]:
-    return () if source == sample.TRAINED_ON else ("IMAGES",)
 
 
 def _name(identity: Any, key: str) -> dict[str, str]:

@@ -17,12 +17,11 @@ class Within(NamedTuple):
 
 
 MAX_BITS = 1024  # of a code
-SIDES = Within(28, 128)  # of fakes, in pixels
 GENERATE = {
     "count": Within(1, 10_000_000),
     "steps": Within(1, 100_000_000),
     "minutes": Within(0.001, 1_000_000),
-    "size": SIDES,
+    "size": Within(28, 128),  # pixels
     "batch": Within(2, 65_536),
     "learning_rate": Within(1e-9, 1),
     "consistency": Within(0, 1000),
@@ -31,7 +30,7 @@ TRAIN = {
     "bits": Within(1, MAX_BITS),
     "epochs": Within(1, 100_000),
     "batch": Within(4, 65_536),
-    "size": Within(16, 1024),
+    "size": Within(16, 1024),  # pixels
     "entropy_weight": Within(0, 1000),
     "fakes_per_real": Within(0, 100),
     "fake_filter": Within(0, 1),

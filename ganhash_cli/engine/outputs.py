@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ganhash_cli.errors import UsageError
 
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD_BYTES = 1 << 16  # a page's title stands behind its policy
 
 
@@ -23,7 +24,7 @@ PAGE = Kind("HTML page", (".html", ".htm"), (b"<title>ganhash: ",))
 PICTURE = Kind("PNG", (".png",), (b"tEXtSoftware\0ganhash",))
 CURVE = Kind("CSV of precision and recall", (".csv",), (b"radius,recall,precision,",))
 LINES = Kind("file of JSON lines", (".ndjson", ".jsonl", ".json"), (b'{"index":{"_index":', b'{"put":"id:'))
-CODES = Kind("codes file", (), (b"\x89HDF\r\n\x1a\n",))
+CODES = Kind("codes file", (), (HDF5_SIGNATURE,))
 
 PNG_TEXT = {"Software": "ganhash"}
 

@@ -13,6 +13,11 @@ from ganhash_cli.errors import UsageError
 TRAINED_ON = "bundled sample"
 
 
+def words(source: object) -> tuple[str, ...]:
+    """Return what stands in a command for the images called `source`: nothing for the sample, else a placeholder."""
+    return () if source == TRAINED_ON else ("IMAGES",)
+
+
 def write(folder: Path) -> int:
     """Write the sample as `folder`/{train,database,query}/CLASS/NNNN.png and return the number of images.
 

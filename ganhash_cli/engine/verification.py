@@ -12,11 +12,11 @@ from typing import Literal
 from ganhash_cli.engine import bundle, codes, fakes, files, sample
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.fakes import Fakes
+from ganhash_cli.engine.outputs import HDF5_SIGNATURE
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import CorruptError, GanhashError, InputError
 
 _FEW = 100  # parts that are checked at once; a bar for them would only be noise
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 Kind = Literal["fakes", "model", "codes"]
 _DESCRIPTIONS = {"model": bundle.DESCRIPTION, "fakes": fakes.DESCRIPTION}
@@ -77,9 +77,7 @@ def _images(description: Path) -> tuple[str, ...]:
         source = files.read_json(description).get("source")
     except GanhashError:
         source = None
-    if source == sample.TRAINED_ON:
-        return ()
-    return (source,) if isinstance(source, str) and os.path.exists(source) else ("IMAGES",)
+    return (source,) if isinstance(source, str) and os.path.exists(source) else sample.words(source)
 
 
 def _begins_like_hdf5(path: Path) -> bool:

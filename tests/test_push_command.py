@@ -238,7 +238,7 @@ def test_each_failure_is_somebodys_fault(
     def fail(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(Memory, "digests", fail)
+    monkeypatch.setattr(Memory, "add", fail)
     ended, _, error = run(capsys, "push", "--to", URL)
     assert (ended, URL in error) == (code, True), error
 

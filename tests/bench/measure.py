@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -120,3 +121,16 @@ def python(program: str, folder: Path, *arguments: str, threads: int | None = No
     """Run a Python program given as text; with `threads`, that many for every library."""
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")} if threads else {}
     return command([sys.executable, "-c", program, *arguments], folder, limits)
+
+
+def seconds(rounds: int, *turns: Callable[[], object]) -> list[float]:
+    """Take turns, `rounds` times, and return the median seconds of each."""
+    taken = [[timed(turn) for turn in turns] for _ in range(rounds)]
+    return [statistics.median(column) for column in zip(*taken, strict=True)]
+
+
+def timed(turn: Callable[[], object]) -> float:
+    """Return the seconds that one call takes."""
+    begun = time.perf_counter()
+    turn()
+    return time.perf_counter() - begun

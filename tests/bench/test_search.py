@@ -6,15 +6,13 @@ import json
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench import crowds
-from bench.measure import Report, Row
+from bench.measure import Report, Row, seconds, timed
 from ganhash_cli.engine import codes, ivf, scan
 from ganhash_cli.engine.index import ExactIndex
 from ganhash_cli.engine.progress import finish
@@ -23,18 +21,6 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(7200)]
 
 REACH = {12: 1.05, 24: 0.3, 32: 1.05, 48: 0.3, 64: 0.85, 96: 0.3, 128: 1.05}  # times the peer, by bits
 ONE_QUERY = Path(__file__).parent / "one_query.py"
-
-
-def seconds(rounds: int, *turns: Callable[[], object]) -> list[float]:
-    """Take turns, `rounds` times, and return the median seconds of each."""
-    taken = [[_timed(turn) for turn in turns] for _ in range(rounds)]
-    return [statistics.median(column) for column in zip(*taken, strict=True)]
-
-
-def _timed(turn: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    turn()
-    return time.perf_counter() - begun
 
 
 @pytest.mark.parametrize("bits", REACH)
@@ -124,6 +110,6 @@ def test_names(report: Report, tmp_path: Path):
     with codes.open_codes(tmp_path / "codes.h5") as stored:
         stored_bytes = sum(stored.stored_bytes(name) for name in ("path_bytes", "path_offsets"))
         rows = np.random.default_rng(0).integers(0, count, 200).tolist()
-        each = statistics.median(_timed(lambda row=row: stored.path_of(row)) for row in rows)
+        each = statistics.median(timed(lambda row=row: stored.path_of(row)) for row in rows)
     report.add(Row(f"search, names of {count:,} images", "MB", "lower", stored_bytes / 1e6, None, None, 200))
     report.add(Row(f"search, one name of {count:,}", "ms", "lower", 1e3 * each, None, None, 1))

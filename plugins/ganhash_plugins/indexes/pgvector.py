@@ -103,18 +103,21 @@ class PgVector:
         labels: Sequence[tuple[str, ...]],
         digests: Sequence[str],
     ) -> None:
-        """Copy the rows into a table of their own, and from there, those that are there already over the old ones."""
+        """Copy the rows into the table; where some are there, by way of a table of their own, over the old ones."""
         with self._faults():
-            texts = _texts(codes, self._bits())
-            with self._connection.transaction(), self._connection.cursor() as cursor:
-                self._run("CREATE TEMPORARY TABLE ganhash_incoming (LIKE {table}) ON COMMIT DROP")
-                with cursor.copy("COPY ganhash_incoming FROM STDIN") as copy:
-                    for row in zip(ids, texts, paths, map(list, labels), digests, strict=True):
-                        copy.write_row(row)
-                self._run(
-                    "INSERT INTO {table} SELECT * FROM ganhash_incoming ON CONFLICT (id) DO UPDATE SET"
-                    " code = excluded.code, path = excluded.path, labels = excluded.labels, digest = excluded.digest"
-                )
+            texts = bit_strings(codes, self._bits())
+            rows = list(zip(ids, texts, paths, map(list, labels), digests, strict=True))
+            try:
+                with self._connection.transaction():
+                    self._copy(self._name, rows)
+            except self._driver.errors.UniqueViolation:
+                with self._connection.transaction():
+                    self._run("CREATE TEMPORARY TABLE ganhash_incoming (LIKE {table}) ON COMMIT DROP")
+                    self._copy("ganhash_incoming", rows)
+                    self._run(
+                        "INSERT INTO {table} SELECT * FROM ganhash_incoming ON CONFLICT (id) DO UPDATE SET code ="
+                        " excluded.code, path = excluded.path, labels = excluded.labels, digest = excluded.digest"
+                    )
 
     def finish(self) -> None:
         """Build the index that `method` asks for, where there is none yet."""
@@ -220,6 +223,14 @@ class PgVector:
     def _index(self, method: str) -> str:
         return f"{self._name}_{method}"
 
+    def _copy(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        from psycopg import sql
+
+        order = sql.SQL("COPY {table} FROM STDIN").format(table=sql.Identifier(table))
+        with self._connection.cursor() as cursor, cursor.copy(order) as copy:
+            for row in rows:
+                copy.write_row(row)
+
     def _bits(self) -> int:
         """Return the length of the codes, which is that of the column."""
         row = self._one(
@@ -230,7 +241,7 @@ class PgVector:
 
     def _text(self, code: NDArray[np.uint8]) -> str:
         with self._faults():
-            return _texts(code[None], self._bits())[0]
+            return bit_strings(code[None], self._bits())[0]
 
     def _run(self, query: str, *values: Any, **parts: Any) -> Any:
         """Run a query; names in braces become identifiers, numbers and texts as SQL writes them."""
@@ -278,7 +289,7 @@ def _defaults(driver: Any, url: str) -> dict[str, Any]:
     return {option: value for option, value in wanted.items() if option not in given}
 
 
-def _texts(codes: NDArray[np.uint8], bits: int) -> list[str]:
+def bit_strings(codes: NDArray[np.uint8], bits: int) -> list[str]:
     """Return (N, ceil(bits / 8)) codes as PostgreSQL writes bits, zeros and ones from the first on."""
     signs = np.unpackbits(codes, axis=1, count=bits) + np.uint8(ord("0"))
     return [row.tobytes().decode() for row in signs]

@@ -41,7 +41,8 @@ def serve() -> Iterator[str]:
         port = free.getsockname()[1]
     place = tempfile.mkdtemp(prefix="ganhash-milvus-")
     command = [python, "-c", _PROGRAM, place, str(port)]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command, **pipes, start_new_session=True)  # no Ctrl+C ends it before Milvus is stopped
     try:
         assert server.stdout is not None
         assert server.stdout.readline() == b"up\n"

@@ -63,6 +63,7 @@ class Milvus:
         self._name = name
         self._method, self._nlist, self._nprobe = method, nlist, nprobe
         self._consistency = consistency
+        self._searched: dict[str, Any] = {}  # by which index; asked once, since that takes as long as a search
         with self._faults():
             self._client = pymilvus.MilvusClient(timeout=_SECONDS, **_connection(url))
 
@@ -128,6 +129,7 @@ class Milvus:
                 self._client.drop_index(self._name, "code")
                 self._client.create_index(self._name, self._index(self._method))
             self._client.load_collection(self._name)
+        self._searched = {}
 
     def digests(self, ids: Sequence[int]) -> list[str | None]:
         """Look the ids up."""
@@ -172,6 +174,7 @@ class Milvus:
         if self.facts() is not None:
             with self._faults():
                 self._client.drop_collection(self._name)
+        self._searched = {}
 
     def close(self) -> None:
         """Close the connection."""
@@ -180,9 +183,10 @@ class Milvus:
     def _search(self, code: NDArray[np.uint8], k: int, *, exact: bool, **limits: int) -> list[Neighbour]:
         if k > _MOST:
             raise ValueError(f"Milvus finds at most {_MOST:,} at once, not {k:,}")
-        built = self._built()
-        if built["index_type"] == _KINDS["ivf_flat"]:
-            lists = int(built["nlist"])
+        if not self._searched.get("index_type"):
+            self._searched = self._built()
+        if self._searched["index_type"] == _KINDS["ivf_flat"]:
+            lists = int(self._searched["nlist"])
             limits["nprobe"] = lists if exact else min(self._nprobe, lists)
         with self._faults():
             [found] = self._client.search(

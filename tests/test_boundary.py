@@ -9,7 +9,7 @@ import torch
 from ganhash_cli.engine import boundary, fitting, generator, images, sampling, training_state
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.losses.entropy import uniform
-from ganhash_cli.engine.model import HashNet, frozen_statistics
+from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.train_settings import TrainSettings
 from ganhash_cli.errors import InputError, UsageError
@@ -71,6 +71,9 @@ def test_a_conditional_generator_without_mixtures_is_refused(
         make(coloured, tmp_path / "fakes", boundary=True)
 
 
+REAL = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))  # projections of real images
+
+
 def state(bits: int = 6) -> training_state.TrainingState:
     torch.manual_seed(0)
     settings = TrainSettings(backbone=registry.identify("backbone", "smallconv", {}), bits=bits)
@@ -80,14 +83,13 @@ def state(bits: int = 6) -> training_state.TrainingState:
 def loss_of(at: training_state.TrainingState, pixels: np.ndarray, between: list[tuple[int, int]]) -> float:
     torch.manual_seed(1)
     settings = TrainSettings(backbone=registry.identify("backbone", "smallconv", {}), bits=6)
-    return float(fitting._entropy(at, pixels, np.array(between), settings, CPU).detach())
+    return float(fitting._entropy(at, pixels, np.array(between), REAL, settings, CPU).detach())
 
 
 def logits_of(at: training_state.TrainingState, pixels: np.ndarray) -> torch.Tensor:
     torch.manual_seed(1)
     settings = TrainSettings(backbone=registry.identify("backbone", "smallconv", {}), bits=6)
-    with frozen_statistics(at.network):
-        return fitting._logits(at, pixels, settings, CPU).detach()
+    return fitting._beside(at, pixels, REAL, settings, CPU).detach()
 
 
 def test_entropy_is_asked_of_the_bits_in_which_the_centres_differ_and_of_all_bits_off_the_boundary() -> None:
@@ -130,3 +132,15 @@ def test_the_built_in_generators_mix_classes(name: str) -> None:
     latents = torch.randn(2, generator.contract(network).latent_dim)
     by_number = network(latents, torch.tensor([2, 2]))
     torch.testing.assert_close(network(latents, torch.eye(3)[[2, 2]]), by_number)
+
+
+def test_labelled_fakes_are_drawn_evenly_from_an_uneven_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(fitting.losses, "call", lambda _, known, __: seen.append(known["labels"]))
+    labels = np.eye(3, dtype=np.bool_)[np.repeat([0, 1, 2], [50, 6, 4])]
+    pool = np.zeros((60, 32, 32, 3), np.uint8)
+    fakes = sampling.Fakes(pool[:0], np.empty((0, 2), np.int64), pool, labels)
+    settings = TrainSettings(backbone=registry.identify("backbone", "smallconv", {}), bits=6, batch=24)
+    none = {"logits": torch.zeros(0, 6), "labels": torch.zeros(0, 3, dtype=torch.bool)}
+    fitting._labelled(state(), none, fakes, REAL, settings, CPU)
+    assert seen[0].sum(0).tolist() == [4, 4, 4]

@@ -347,7 +347,7 @@ def test_every_form_is_finite_for_sure_networks(name: str):
 
 
 def test_the_weight_rises_holds_and_falls():
-    weights = [weight_at(step, 100, 0.5, 0.2, 0.1) for step in range(100)]
+    weights = [0.5 * weight_at(step, 100, 0.2, 0.1) for step in range(100)]
     assert weights[0] == pytest.approx(0.025)
     assert weights[19:91] == pytest.approx([0.5] * 72)
     assert weights[99] == pytest.approx(0.05)

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganhash_cli.engine import exporter
-from ganhash_cli.engine.model import HashNet, frozen_statistics, logits_of
+from ganhash_cli.engine.losses.entropy import uniform
+from ganhash_cli.engine.model import HashNet, logits_of, untracked
 from ganhash_cli.engine.runtime import of_onnx
 from ganhash_plugins.backbones.smallconv import SmallConv
 
@@ -30,25 +32,37 @@ def buffers(network: HashNet) -> list[torch.Tensor]:
 
 def test_a_pass_over_fakes_leaves_the_statistics_as_they_were(network: HashNet):
     before = buffers(network)
-    with frozen_statistics(network):
-        network(torch.rand(4, 3, 32, 32) * 255).sum().backward()
+    with untracked(network):
+        fakes = network.project(torch.rand(4, 3, 32, 32) * 255)
+    network.beside(fakes, torch.randn(6, 10)).sum().backward()
     assert all(torch.equal(a, b) for a, b in zip(before, buffers(network), strict=True))
-    assert network.norm.training
+    assert all(module.track_running_stats for module in network.modules() if isinstance(module, _BatchNorm))
 
 
 def test_a_pass_over_fakes_takes_the_network_that_real_images_train(network: HashNet):
     batch = torch.rand(6, 3, 32, 32) * 255
-    trained = network.backbone(batch)
-    with frozen_statistics(network):
-        assert torch.equal(network.backbone(batch), trained)
+    torch.nn.init.normal_(network.norm.bias)
+    trained = network(batch)
+    with untracked(network):
+        projections = network.project(batch)
+    torch.testing.assert_close(network.beside(projections, projections), trained)
 
 
 def test_the_head_lets_a_batch_of_fakes_be_undecided_about_every_bit(network: HashNet):
-    torch.nn.init.zeros_(network.head.weight)
-    network.norm.running_mean.fill_(-1.0)
-    with frozen_statistics(network):
-        logits = network(torch.rand(6, 3, 32, 32) * 255)
-    torch.testing.assert_close(logits, torch.full((6, 10), 2.0), atol=1e-4, rtol=0)
+    fakes, real = torch.zeros(6, 10), torch.randn(8, 10)
+    middle = -2 * real.mean(0) / (real.var(0, correction=0) + network.norm.eps).sqrt()
+    torch.testing.assert_close(network.beside(fakes, real), middle.expand(6, 10))
+
+
+def test_fakes_gain_nothing_from_smaller_projections(network: HashNet):
+    torch.nn.init.normal_(network.head.weight)  # so large that what the norm adds to the variance is nothing
+    real = network.project(torch.rand(8, 3, 32, 32) * 255)
+    with untracked(network):
+        fakes = network.project(torch.rand(6, 3, 32, 32) * 255)
+    uniform(network.beside(fakes, real)).backward()
+    weight, slope = network.head.weight, network.head.weight.grad
+    assert slope is not None
+    assert (slope * weight).sum(1).abs().max() < 1e-3 * slope.norm() * weight.norm()
 
 
 def test_a_pass_over_real_images_moves_them(network: HashNet):

@@ -98,7 +98,10 @@ def write_gradients(folder: Path) -> None:
 def same(several: dict[str, Tensor], one: dict[str, Tensor]) -> None:
     assert several.keys() == one.keys()
     for name, value in one.items():
-        torch.testing.assert_close(several[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: name + text)
+        rounding = max(1e-6, 2e-4 * float(value.abs().max()))  # of sums in another order, in which most cancels
+        torch.testing.assert_close(
+            several[name], value, rtol=1e-4, atol=rounding, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 @pytest.fixture(scope="module")

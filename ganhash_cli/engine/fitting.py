@@ -19,7 +19,7 @@ from ganhash_cli.engine import bits, devices, epochs, losses, metrics, ranks, sa
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import augment
 from ganhash_cli.engine.losses.entropy import ENTROPIES, weight_at
-from ganhash_cli.engine.model import HashNet, frozen_statistics, logits_of, to_tensor
+from ganhash_cli.engine.model import HashNet, logits_of, to_tensor, untracked
 from ganhash_cli.engine.progress import Progress, Rate, Work
 from ganhash_cli.engine.sampling import TrainingData
 from ganhash_cli.engine.seeds import derive
@@ -80,7 +80,7 @@ def _step(
     """Take one optimiser step and return its losses by name."""
     torch.manual_seed(derive(settings.seed, "train", state.step))
     chosen = sampling.draw(data.labels, settings.batch, settings.seed, state.step)
-    logits = _logits(state, data.training[chosen], settings, device)
+    real, logits = _real(state, data.training[chosen], settings, device)
     labels = torch.from_numpy(data.labels[chosen]).to(device)
     known: dict[str, Any] = {
         "logits": logits,
@@ -89,16 +89,16 @@ def _step(
         "classifier": state.classifier,
     }
     if "second" in losses.asks(settings.loss):
-        known["second"] = _logits(state, data.training[chosen], settings, device)
+        _, known["second"] = _real(state, data.training[chosen], settings, device)
     terms = [(settings.loss, 1.0, losses.call(settings.loss, known, settings.loss_options))]
     _note_centres(state, logits, labels)
+    share = weight_at(state.step, steps, settings.entropy_warm_up, settings.entropy_anneal)
     if (images := _ambiguous(data, settings, state.step)) is not None:
-        weight = weight_at(
-            state.step, steps, settings.entropy_weight, settings.entropy_warm_up, settings.entropy_anneal
-        )
-        terms.append(("entropy", weight, _entropy(state, *images, settings, device)))
+        value = _entropy(state, *images, real, settings, device)
+        terms.append(("entropy", share * settings.entropy_weight, value))
     if data.fakes is not None and len(data.fakes.realistic):
-        terms.append(("fakes", settings.label_weight, _labelled(state, known, data.fakes, settings, device)))
+        value = _labelled(state, known, data.fakes, real, settings, device)
+        terms.append(("fakes", share * settings.label_weight, value))
     figures = {name: float(value.detach()) for name, _, value in terms}
     _require_finite(figures, state.step)
     state.optimiser.zero_grad(set_to_none=True)
@@ -110,12 +110,26 @@ def _step(
     return figures
 
 
-def _logits(state: TrainingState, images: Pixels, settings: TrainSettings, device: torch.device) -> Tensor:
-    """Return the float32 logits of (N, S, S, 3) bytes, each varied in its own way; each process computes its part."""
+def _real(state: TrainingState, images: Pixels, settings: TrainSettings, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the projections and the logits, float32, of real images, (N, S, S, 3) bytes, each varied in its own way.
+
+    Each process computes its part.
+    """
     own = images[ranks.part(len(images))]
     with ranks.apart(), devices.autocast(device, settings.precision):
-        logits: Tensor = state.network(augment(to_tensor(own, device), settings.augment))
-    return ranks.gather(logits.float(), len(images))
+        projections = state.network.project(augment(to_tensor(own, device), settings.augment))
+        logits: Tensor = state.network.norm(projections)
+    return ranks.gather(projections.float(), len(images)), ranks.gather(logits.float(), len(images))
+
+
+def _beside(
+    state: TrainingState, images: Pixels, real: Tensor, settings: TrainSettings, device: torch.device
+) -> Tensor:
+    """Return the float32 logits of fakes, (N, S, S, 3) bytes, as `_real` does, beside the projections of real ones."""
+    own = images[ranks.part(len(images))]
+    with ranks.apart(), devices.autocast(device, settings.precision), untracked(state.network):
+        projections = state.network.project(augment(to_tensor(own, device), settings.augment))
+    return state.network.beside(ranks.gather(projections.float(), len(images)), real)
 
 
 def _note_centres(state: TrainingState, logits: Tensor, labels: Tensor) -> None:
@@ -147,16 +161,16 @@ def _entropy(
     state: TrainingState,
     images: Pixels,
     between: NDArray[np.int64] | None,
+    real: Tensor,
     settings: TrainSettings,
     device: torch.device,
 ) -> Tensor:
-    """Return the maximum-entropy loss of a batch, in a forward pass that moves no statistics.
+    """Return the maximum-entropy loss of a batch.
 
     On the boundary of two classes it is computed on the bits in which their centres differ: of the others the network
     may be sure.
     """
-    with frozen_statistics(state.network):
-        logits = _logits(state, images, settings, device)
+    logits = _beside(state, images, real, settings, device)
     if between is None or (between < 0).all():
         return ENTROPIES[settings.entropy](logits)
     pairs = torch.from_numpy(between).to(device)
@@ -166,16 +180,23 @@ def _entropy(
 
 
 def _labelled(
-    state: TrainingState, real: dict[str, Any], fakes: sampling.Fakes, settings: TrainSettings, device: torch.device
+    state: TrainingState,
+    known: dict[str, Any],
+    fakes: sampling.Fakes,
+    real: Tensor,
+    settings: TrainSettings,
+    device: torch.device,
 ) -> Tensor:
-    """Return the loss of realistic fakes among this step's real images, which it does not move."""
-    rng = np.random.default_rng(derive(settings.seed, "labelled fakes", state.step))
-    chosen = rng.integers(0, len(fakes.realistic), settings.fakes_in_a_step)
-    with frozen_statistics(state.network):
-        logits = _logits(state, fakes.realistic[chosen], settings, device)
+    """Return the loss of realistic fakes, equally many of several classes, among this step's real images.
+
+    The logits of these it does not move.
+    """
+    seed = derive(settings.seed, "labelled fakes")
+    chosen = sampling.draw(fakes.labels, settings.fakes_in_a_step, seed, state.step)
+    logits = _beside(state, fakes.realistic[chosen], real, settings, device)
     labels = torch.from_numpy(fakes.labels[chosen]).to(device)
-    both = {"logits": torch.cat([real["logits"].detach(), logits]), "labels": torch.cat([real["labels"], labels])}
-    return losses.call(settings.loss, {**real, **both}, settings.loss_options)
+    both = {"logits": torch.cat([known["logits"].detach(), logits]), "labels": torch.cat([known["labels"], labels])}
+    return losses.call(settings.loss, {**known, **both}, settings.loss_options)
 
 
 def _require_finite(figures: dict[str, float], step: int) -> None:

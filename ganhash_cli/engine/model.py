@@ -33,30 +33,40 @@ class HashNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (N, 3, S, S) images in [0, 255] into (N, bits) logits."""
-        features = self.backbone(backbones.normalise(images, self.backbone))
-        logits: Tensor = self.norm(self.head(features))
+        logits: Tensor = self.norm(self.project(images))
         return logits
+
+    def project(self, images: Tensor) -> Tensor:
+        """Turn (N, 3, S, S) images in [0, 255] into (N, bits) projections, of which the norm makes logits."""
+        projections: Tensor = self.head(self.backbone(backbones.normalise(images, self.backbone)))
+        return projections
+
+    def beside(self, fakes: Tensor, real: Tensor) -> Tensor:
+        """Return the (N, bits) logits of fakes with these projections; `real`, (M, bits), are those of the real images.
+
+        They are normalised as the real images are: statistics of their own would hold each bit away from zero.
+        Gradients flow through the statistics. With constants in their place fakes would become undecided by shrinking
+        all projections, of which the loss on real images knows nothing, and only until the running statistics follow.
+        """
+        variance, mean = torch.var_mean(real, 0, correction=0)
+        return (fakes - mean) * torch.rsqrt(variance + self.norm.eps) * self.norm.weight + self.norm.bias
 
 
 @contextmanager
-def frozen_statistics(network: HashNet) -> Iterator[None]:
-    """Let a pass over fakes move no running statistics, which real images are normalised with.
+def untracked(network: HashNet) -> Iterator[None]:
+    """Let fakes pass through the backbone and move no running statistics, which real images are normalised with.
 
-    The backbone takes a batch's own statistics, as it does for real images while it trains. With the running ones it
-    would be another network than the one that real images train, the very one that is used in the end, and that one
-    would learn to be undecided about everything. The head's norm takes the running ones: a batch's own would hold
-    each bit away from zero.
+    It takes the fakes' own statistics, as it takes real images' own while it trains: with the running ones it would be
+    another network than the one that real images train, the very one that is used in the end, and that one would learn
+    to be undecided about everything.
     """
     norms = [module for module in network.backbone.modules() if isinstance(module, _BatchNorm)]
     tracking = [module for module in norms if module.training and module.track_running_stats]
-    training = network.norm.training
-    network.norm.eval()
     for module in tracking:
         module.track_running_stats = False
     try:
         yield
     finally:
-        network.norm.train(training)
         for module in tracking:
             module.track_running_stats = True
 

@@ -33,13 +33,13 @@ def random(logits: Tensor) -> Tensor:
 ENTROPIES: dict[str, Callable[[Tensor], Tensor]] = {"uniform": uniform, "shannon": shannon, "random": random}
 
 
-def weight_at(step: int, steps: int, weight: float, warm_up: float, anneal: float) -> float:
-    """Return the weight of the loss at a step: a rise over the first share `warm_up`, a fall over the last `anneal`.
+def weight_at(step: int, steps: int, warm_up: float, anneal: float) -> float:
+    """Return the share of a weight at a step: a rise over the first share `warm_up`, a fall over the last `anneal`.
 
-    >>> [weight_at(step, 10, 0.1, 0.2, 0.2) for step in (0, 1, 5, 9)]
-    [0.05, 0.1, 0.1, 0.05]
+    >>> [weight_at(step, 10, 0.2, 0.2) for step in (0, 1, 5, 9)]
+    [0.5, 1.0, 1.0, 0.5]
     """
     done = step + 1
     rise = done / (warm_up * steps) if warm_up else 1.0
     fall = (steps - step) / (anneal * steps) if anneal else 1.0
-    return weight * min(1.0, rise, fall)
+    return min(1.0, rise, fall)

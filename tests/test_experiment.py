@@ -146,3 +146,19 @@ def test_validation_searches_the_training_images_to_spare_and_none_finds_itself(
     assert np.array_equal(seen[3], data.pixels[data.rows(10, 11)])
     # Of three images of three classes none has another of its own, so that nothing relevant is left to find.
     assert not found["validation"]["map"] > 0
+
+
+def test_a_run_with_other_settings_under_the_same_name_is_refused(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(runner, monkeypatch, folder, "--arms", "A", "--losses", "itq")
+    with pytest.raises(SystemExit, match="name another --experiment"):
+        start(runner, monkeypatch, folder, "--arms", "A", "--losses", "itq", "--batch", "12")
+
+
+def test_two_runs_of_an_arm_with_one_seed_are_not_averaged() -> None:
+    paired = runpy.run_path(str(RUNNER.parent / "report.py"))["paired"]
+    lines = [{"arm": arm, "seed": 0, "map": value} for arm, value in [("A", 0.5), ("H", 0.6)]]
+    assert paired(lines, "H", "A") == pytest.approx([0.1])
+    with pytest.raises(ValueError, match="two runs of arm H with seed 0"):
+        paired([*lines, {"arm": "H", "seed": 0, "map": 0.7}], "H", "A")

@@ -220,7 +220,8 @@ def figures(
 
     sure = {f"entropy_{name}": _entropy(logits[name]) for name in places}
     if seen.fakes is not None and len(seen.fakes.ambiguous):
-        sure["entropy_fakes"] = _entropy(network.logits(seen.fakes.ambiguous[:1000]))
+        every = max(1, len(seen.fakes.ambiguous) // 1000)  # they lie class by class
+        sure["entropy_fakes"] = _entropy(network.logits(seen.fakes.ambiguous[::every]))
     rng = np.random.default_rng(derive(seed, "mixtures"))
     mixtures = ambiguous.mixup(seen.training, seen.labels, 500, rng)
     sure |= {
@@ -242,9 +243,10 @@ def _entropy(logits: NDArray[np.float32]) -> float:
     return float(torch.special.entr(p).add(torch.special.entr(1 - p)).mean() / np.log(2))
 
 
-def _known(results: Path) -> set[tuple[Any, ...]]:
-    lines = results.read_text().splitlines() if results.exists() else []
-    return {tuple(json.loads(line)[key] for key in KEYS) for line in lines}
+def _known(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Return the settings of each run that is there."""
+    lines = map(json.loads, results.read_text().splitlines() if results.exists() else [])
+    return {tuple(line[key] for key in KEYS): line["settings"] for line in lines}
 
 
 KEYS = (
@@ -312,8 +314,6 @@ class Variant(NamedTuple):
 def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
     """Do one run, unless its lines are there, and add them."""
     key = (given.experiment, given.dataset, given.backbone, given.side, *chosen)
-    if key in _known(given.results):
-        return
     began = time.monotonic()
     epochs = max(1, round(given.steps * given.batch / (chosen.count * len(data.collection.class_names))))
     backbone = backbones.identify(given.backbone, {})
@@ -333,6 +333,11 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
             **REMEDIES[chosen.remedy],
         }
     )
+    known = _known(given.results)
+    if key in known:
+        if known[key] != json.loads(json.dumps(asdict(settings))):
+            sys.exit(f"{given.results} holds this run with other settings; name another --experiment: {key}")
+        return
     fakes = fakes_of(data, chosen.count, given.gan_steps) if settings.wants_fakes else None
     network, seen = run(data, chosen.loss, settings, fakes, chosen.count, given.side)
     weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())

@@ -16,7 +16,7 @@ IMAGES = HERE.parents[1] / "docs" / "images"
 RESULTS = HERE / "results.jsonl"
 
 # Student's t at 97.5 %, by degrees of freedom.
-T = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
+T = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228, 11: 2.201}
 MEANING = {
     "A": "nothing",
     "B": "entropy on real images",
@@ -52,10 +52,15 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 
 def paired(lines: Iterable[Line], arm: str, other: str, figure: str = "map") -> list[float]:
-    """Return arm - other of a figure for each seed that both have; the lines are of one regime, protocol and weight."""
+    """Return arm - other of a figure for each seed that both have; the lines are of one regime, protocol and weight.
+
+    Raises `ValueError` where an arm has two lines with one seed.
+    """
     by_seed: dict[str, dict[int, float]] = {arm: {}, other: {}}
     for line in lines:
         if line["arm"] in by_seed:
+            if line["seed"] in by_seed[line["arm"]]:
+                raise ValueError(f"two runs of arm {line['arm']} with seed {line['seed']} cannot be told apart: {line}")
             by_seed[line["arm"]][line["seed"]] = line[figure]
     return [value - by_seed[other][seed] for seed, value in by_seed[arm].items() if seed in by_seed[other]]
 
@@ -131,6 +136,20 @@ def rivals(lines: list[Line]) -> str:
             name = f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits"
             rows.append([name, *(signed(paired(queries, "H", arm)) for arm in "ABCDEI")])
     return table(head, rows)
+
+
+def earlier(lines: list[Line]) -> str:
+    """Return for each regime what an earlier way to normalise fakes came to, less the arm without anything added."""
+    rows = []
+    for (dataset, count), members in groups(
+        [line for line in lines if line["protocol"] == "P1"], "dataset", "images_per_class"
+    ).items():
+        for arm in sorted({line["arm"] for line in members} - {"A"}):
+            differences = paired(members, arm, "A")
+            rows.append(
+                [f"{dataset}, {count} a class", f"{arm} {MEANING[arm]}", signed(differences), str(len(differences))]
+            )
+    return table(["regime", "added to the loss", "less A, points", "seeds"], rows)
 
 
 def weights(lines: list[Line]) -> str:
@@ -261,8 +280,15 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def of(lines: list[Line], experiment: str) -> list[Line]:
-    """Return the lines of one experiment; weights are compared within one network alone."""
+    """Return the lines of one experiment; weights are compared within one network alone.
+
+    Beside the fakes that were normalised by running statistics stands the arm without any, which is as it was.
+    """
     found = [line for line in lines if line["experiment"] == experiment]
+    if experiment == "running-statistics" and found:
+        alike = {tuple(line[key] for key in REGIME) for line in found}
+        bare = [line for line in of(lines, "main") if line["arm"] == "A"]
+        return [*found, *(line for line in bare if tuple(line[key] for key in REGIME) in alike)]
     return found if experiment != "lambda" else [line for line in found if line["backbone"] == "smallconv"]
 
 
@@ -271,6 +297,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
     made: dict[str, tuple[str, Callable[[list[Line]], str]]] = {
         "arms": ("main", arms),
         "rivals": ("main", rivals),
+        "earlier": ("running-statistics", earlier),
         "weights": ("lambda", weights),
         "remedies": ("remedy", remedies),
         "losses": ("losses", losses),

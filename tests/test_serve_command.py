@@ -510,6 +510,27 @@ def test_damaged_or_missing_codes_are_refused_and_the_old_ones_kept(own: Served)
     assert own.ask("/api/query", FIRST.read_bytes()).json["searched"] == 36
 
 
+def test_codes_overwritten_in_place_are_searched_only_once_they_are_right(own: Served) -> None:
+    before, whole = own.ask("/api/query", FIRST.read_bytes()).json, Path("codes.h5").read_bytes()
+    other = write_bundle(Path("other"), seed=1)
+    encode_again(other, seed=1)
+    foreign = Path("codes.h5").read_bytes()
+    Path("new.h5").write_bytes(whole)
+    os.replace("new.h5", "codes.h5")
+    assert own.ask("/api/about").json["note"] == ""
+    for content, reason in ((foreign, "was made by the model"), (whole[: len(whole) // 2], "not a sound codes file")):
+        Path("codes.h5").write_bytes(content)  # as `cp` does
+        for _ in range(2):
+            refused = own.ask(f"/api/neighbours?code={before['code']}")
+            assert refused.status == 503, refused.body
+            assert reason in refused.json["error"]
+            assert "was overwritten in place" in refused.json["error"]
+            assert "`mv`" in refused.json["hint"]
+    Path("codes.h5").write_bytes(whole)
+    after = own.ask("/api/query", FIRST.read_bytes()).json
+    assert (after["hits"], after["note"]) == (before["hits"], "")
+
+
 def test_answers_never_mix_two_versions(own: Served) -> None:
     photo, seen, stop = FIRST.read_bytes(), [], threading.Event()
     bundle = Bundle.open(Path("model"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import pairwise
@@ -33,6 +34,7 @@ class StoredCodes:
 
     def __init__(self, path: Path, stream: IO[bytes], file: h5py.File) -> None:
         self.path = path
+        self._stream, self._made = stream, _made(stream)
         self.file_bytes = stream.seek(0, 2)
         self._file = file
         _check_schema(file, self.file_bytes)
@@ -46,6 +48,11 @@ class StoredCodes:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @property
+    def overwritten(self) -> bool:
+        """Whether the bytes of the file are others now than when it was opened, and with them the mapped codes."""
+        return _made(self._stream) != self._made
 
     @property
     def labelled(self) -> bool:
@@ -260,6 +267,12 @@ def _opened(path: Path, cache: int = _CACHE_BYTES) -> Iterator[tuple[IO[bytes], 
             file = h5py.File(stream, "r", locking=False, rdcc_nbytes=cache)
         with file:
             yield stream, file
+
+
+def _made(stream: IO[bytes]) -> tuple[int, int]:
+    """Return what changes when a file is written to; not its ctime, which also changes when another replaces it."""
+    found = os.fstat(stream.fileno())
+    return found.st_size, found.st_mtime_ns
 
 
 def _check_schema(file: h5py.File, size: int) -> None:

@@ -11,9 +11,12 @@ from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes, open_codes
 from ganhash_cli.engine.queries import require_match
 from ganhash_cli.engine.untrusted import require_harmless
-from ganhash_cli.errors import GanhashError
+from ganhash_cli.errors import CorruptError, GanhashError
 
 log = logging.getLogger(__name__)
+
+_IN_PLACE = "was overwritten in place, so that there are no codes to search"
+_MOVE = "put codes there with `mv`, or by `ganhash encode`: a copy is written into the very file that is searched"
 
 
 class LiveCodes:
@@ -31,11 +34,16 @@ class LiveCodes:
         self._stored, self._held = self._open()
 
     def current(self) -> StoredCodes:
-        """Return the codes to search now, after a look at whether another file has taken their place."""
+        """Return the codes to search now, after a look at whether another file has taken their place.
+
+        Raises `CorruptError` where the file that is held was written to: its old codes are gone, the new ones refused.
+        """
         seen = _identity(self._path)
         if seen != self._seen:
             self._seen = seen
             self._renew()
+        if self._stored.overwritten:
+            raise CorruptError(self.note or f"{self._path} {_IN_PLACE}", hint=_MOVE)
         return self._stored
 
     def close(self) -> None:
@@ -46,7 +54,8 @@ class LiveCodes:
         try:
             stored, held = self._open()
         except GanhashError as error:
-            self.note = f"{error.message}; the codes of before are searched"
+            lost = self._stored.overwritten
+            self.note = f"{error.message}; " + (f"it {_IN_PLACE}" if lost else "the codes of before are searched")
             log.warning("%s", self.note)
             return
         self._held.close()

@@ -24,7 +24,8 @@ from PIL import Image
 from ganhash_cli.commands import serve
 from ganhash_cli.engine import codes
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.web import application, openapi, server
+from ganhash_cli.errors import StorageError
+from ganhash_cli.web import application, live, openapi, server
 from ganhash_cli.web.gate import HEADERS
 from ganhash_cli.web.search import SearchFile
 from ganhash_cli.web.turns import MOST_WAITING, Turns
@@ -529,6 +530,26 @@ def test_codes_overwritten_in_place_are_searched_only_once_they_are_right(own: S
     Path("codes.h5").write_bytes(whole)
     after = own.ask("/api/query", FIRST.read_bytes()).json
     assert (after["hits"], after["note"]) == (before["hits"], "")
+
+
+def test_new_codes_that_could_not_be_opened_for_a_moment_are_searched_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    work_in(tmp_path)
+    bundle = Bundle.open(Path("model"))
+    held = live.LiveCodes(Path("codes.h5"), bundle)
+    Path("folder/red/00.png").unlink()
+    encode_again(bundle)
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "require_harmless", passing_failure)
+        assert (len(held.current()), "no processes left" in held.note) == (36, True)
+    assert (len(held.current()), held.note) == (35, "")
+    held.close()
+
+
+def passing_failure(path: Path) -> None:
+    raise StorageError("no processes left")
 
 
 def test_answers_never_mix_two_versions(own: Served) -> None:

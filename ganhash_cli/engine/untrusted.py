@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ganhash_cli.engine import children, codes
-from ganhash_cli.errors import CorruptError, GanhashError, StorageError
+from ganhash_cli.errors import CorruptError, GanhashError, InputError, StorageError
 
 _MEMORY = 1 << 30  # besides the file itself, which is mapped
 _SECONDS, _BYTES_A_SECOND = 30, 4 << 20
@@ -17,9 +17,10 @@ _CHILD = "from ganhash_cli.engine.untrusted import read_and_tell; read_and_tell(
 
 
 def require_harmless(path: Path) -> None:
-    """Have a process of its own read and verify all of a codes file; `CorruptError` where that fails or never ends.
+    """Have a process of its own read and verify all of a codes file.
 
-    A file that is missing is left to whoever opens it.
+    Raises `CorruptError` where that fails or never ends, and `InputError` where the file cannot be opened. One that is
+    missing is left to whoever opens it.
     """
     if not path.is_file():
         return
@@ -37,6 +38,8 @@ def require_harmless(path: Path) -> None:
         raise StorageError(f"cannot start a process that reads {path}: {error.strerror}") from error
     if child.returncode == CorruptError.exit_code:
         raise CorruptError(said.decode(errors="replace")[:_MESSAGE], hint="ask whoever made it for a sound one")
+    if child.returncode == InputError.exit_code:
+        raise InputError(said.decode(errors="replace")[:_MESSAGE])
     if child.returncode:
         raise _refusal(path, f"ended the process that read it ({children.ending(child.returncode)})")
 

@@ -11,7 +11,7 @@ from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes, open_codes
 from ganhash_cli.engine.queries import require_match
 from ganhash_cli.engine.untrusted import require_harmless
-from ganhash_cli.errors import CorruptError, GanhashError
+from ganhash_cli.errors import CorruptError, GanhashError, MismatchError
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,7 @@ class LiveCodes:
         """
         seen = _identity(self._path)
         if seen != self._seen:
-            self._seen = seen
-            self._renew()
+            self._renew(seen)
         if self._stored.overwritten:
             raise CorruptError(self.note or f"{self._path} {_IN_PLACE}", hint=_MOVE)
         return self._stored
@@ -50,16 +49,20 @@ class LiveCodes:
         """Let go of the file."""
         self._held.close()
 
-    def _renew(self) -> None:
+    def _renew(self, seen: tuple[int, ...] | None) -> None:
         try:
             stored, held = self._open()
         except GanhashError as error:
+            if isinstance(error, CorruptError | MismatchError):
+                self._seen = seen  # what is wrong with a file stays so; whatever else failed may pass
             lost = self._stored.overwritten
-            self.note = f"{error.message}; " + (f"it {_IN_PLACE}" if lost else "the codes of before are searched")
-            log.warning("%s", self.note)
+            note = f"{error.message}; " + (f"it {_IN_PLACE}" if lost else "the codes of before are searched")
+            if note != self.note:
+                log.warning("%s", note)
+            self.note = note
             return
         self._held.close()
-        self._stored, self._held, self.note = stored, held, ""
+        self._stored, self._held, self._seen, self.note = stored, held, seen, ""
         log.info("%s was replaced: %s images now", self._path, f"{len(stored):,}")
 
     def _open(self) -> tuple[StoredCodes, ExitStack]:

@@ -9,7 +9,7 @@ import pytest
 
 from ganhash_cli.engine import codes, untrusted
 from ganhash_cli.engine.untrusted import require_harmless
-from ganhash_cli.errors import CorruptError, StorageError
+from ganhash_cli.errors import CorruptError, InputError, StorageError
 from linear_hash import write_bundle
 from pictures import paint_classes
 from test_codes import HEADER, rows
@@ -62,6 +62,13 @@ def test_what_happens_to_the_reader_does_not_happen_here(
     if child == SLEEPS:
         monkeypatch.setattr(untrusted, "_SECONDS", 1)
     with pytest.raises(CorruptError, match=rf"refused as unsafe.*{reason}"):
+        require_harmless(stored)
+
+
+def test_a_file_that_may_not_be_opened_is_not_called_unsafe(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    denied = "from ganhash_cli.errors import InputError\ndef refuse(path):\n    raise InputError('Permission denied')\n"
+    monkeypatch.setattr(untrusted, "_CHILD", f"{CHILD}{denied}codes.verify = refuse\nuntrusted.read_and_tell()")
+    with pytest.raises(InputError, match="Permission denied"):
         require_harmless(stored)
 
 

@@ -5,6 +5,7 @@ import http.client
 import io
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -278,6 +279,19 @@ def test_a_client_that_goes_while_it_sends_does_no_harm(served: Served, photo: b
 def test_a_form_is_refused(served: Served, photo: bytes, kind: str) -> None:
     answer = served.ask("/api/query", photo, content_type=kind)
     assert (answer.status, "not a form" in answer.json["error"]) == (415, True)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_what_a_form_is_told_to_send_instead_is_answered(
+    served: Served, photo: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("img.jpg").write_bytes(photo)
+    address = f"{served.url}api/query?limit=1&max_distance=16"
+    refused = subprocess.run(["curl", "-s", "--data-binary", "@img.jpg", address], stdout=subprocess.PIPE, check=True)
+    told = json.loads(refused.stdout)["hint"]
+    answered = subprocess.run(["bash", "-c", told], capture_output=True, check=True)
+    assert [hit["path"] for hit in json.loads(answered.stdout)["hits"]] == ["blue/00.png"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 
 from starlette.requests import Request
 
@@ -31,7 +32,8 @@ class Uploads:
         """
         # A form is what a page of somebody else can send without asking first.
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() in _FORMS:
-            raise Refused(415, "the image itself must be sent, not a form", "curl --data-binary @img.jpg does so")
+            sent = f"curl --data-binary @img.jpg -H 'Content-Type: image/jpeg' {shlex.quote(str(request.url))}"
+            raise Refused(415, "the image itself must be sent, not a form", sent)
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > _MOST_DRAINED:  # of thousands of digits Python makes no number
             raise _too_large()

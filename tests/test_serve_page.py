@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -363,6 +364,19 @@ def test_an_image_that_has_gone_is_shown_as_such(page: Any, photo: Path) -> None
         sync_api.expect(page.locator("#results .empty").first).to_have_text("blue/01.png is not there any more")
     finally:
         away.rename(gone)
+
+
+def test_an_image_that_changed_is_shown_as_such(page: Any, photo: Path) -> None:
+    changed = photo.with_name("01.png")
+    content, found = changed.read_bytes(), changed.stat()
+    try:
+        changed.write_bytes(photo.read_bytes())
+        drop(page, content)
+        place = page.locator("#results li", has_text="blue/01.png").locator(".empty")
+        sync_api.expect(place).to_have_text("blue/01.png changed since it was encoded")
+    finally:
+        changed.write_bytes(content)
+        os.utime(changed, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def test_a_name_that_is_markup_stays_text(page: Any, served: Served, photo: Path) -> None:

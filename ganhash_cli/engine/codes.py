@@ -21,6 +21,7 @@ from ganhash_cli.engine.shards import MOST as MOST_SHARDS
 from ganhash_cli.engine.shards import Shard
 from ganhash_cli.errors import CorruptError, InputError
 
+CHANGED = "changed since it was encoded"
 _MAX_FILE_BYTES = 64 << 30
 _CHUNK_BYTES = 256 << 10
 _CACHE_BYTES = 8 << 20  # for each column, HDF5's own default
@@ -80,6 +81,15 @@ class StoredCodes:
         """Return the path of a row, relative to the root."""
         start, end = self._path_offsets(row, row + 2).tolist()
         return inside(self.read("path_bytes", start, end).tobytes(), self.path)
+
+    def changed(self, row: int) -> bool:
+        """Whether the file of a row is there, but by size or time another than was encoded."""
+        try:
+            found = os.stat(os.path.join(self.header.root, self.path_of(row)))
+        except OSError:
+            return False
+        made = [int(self.read(name, row, row + 1)[0]) for name in ("size", "mtime_ns")]
+        return [found.st_size, found.st_mtime_ns] != made
 
     def paths(self) -> list[bytes]:
         """Return the paths of all rows."""

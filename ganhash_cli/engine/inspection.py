@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ganhash_cli.engine import decoders, decoding
-from ganhash_cli.engine.codes import StoredCodes
+from ganhash_cli.engine.codes import CHANGED, StoredCodes
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.queries import openable
 
-CHANGED = "changed since it was encoded"
 _EVERY, _DIGESTS = 1024, 64  # headers or pictures from one report of progress to the next; no more need no report
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from ganhash_cli import __version__
 from ganhash_cli.engine import bits, decoding, neighbours
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.engine.codes import StoredCodes
+from ganhash_cli.engine.codes import CHANGED, StoredCodes
 from ganhash_cli.engine.codes_format import Header, path_record
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.index import ExactIndex
@@ -82,7 +82,7 @@ class Search(ABC):
         """Return the image of an id as a small JPEG; `codes` tells of which codes the answer was that gave the id.
 
         Raises `Refused`: 404 where there is no such image, 409 where the codes are others now, 410 where the image has
-        gone, and `Undecodable`.
+        gone or changed, and `Undecodable`.
         """
         root, name = self._file(number, codes)
         path = os.path.join(root, name)
@@ -101,7 +101,7 @@ class Search(ABC):
 
     @abstractmethod
     def _file(self, number: int, codes: str | None) -> tuple[bytes, bytes]:
-        """Return the root and the path below it of an image."""
+        """Return the root and the path below it of an image; raises `Refused` where that is known to have changed."""
 
     @abstractmethod
     def _near(self, code: bits.Codes, view: View) -> dict[str, Any]: ...
@@ -140,6 +140,8 @@ class SearchFile(Search):
             raise Refused(409, "the codes were replaced, and their rows with them", "search again")
         if number >= len(stored):
             raise Refused(404, f"there is no image {number}", f"they are numbered from 0 to {len(stored) - 1}")
+        if stored.changed(number):
+            raise Refused(410, f"{safe(stored.path_of(number))} {CHANGED}", "encode the folder again")
         return stored.header.root, stored.path_of(number)
 
     def _near(self, code: bits.Codes, view: View) -> dict[str, Any]:

@@ -144,6 +144,13 @@ def test_an_image_that_is_gone_is_shown_as_missing() -> None:
     assert sum(line.count("missing") for line in plain(shown)) == 1
 
 
+def test_an_image_that_changed_is_shown_as_such() -> None:
+    Path("folder/blue/01.png").write_bytes(Path(FIRST).read_bytes())
+    code, shown = in_terminal("query", FIRST, "-k", "36", columns=400, environ=TRUE)
+    assert code == 0
+    assert sum(line.count("changed") for line in plain(shown)) == 1
+
+
 def test_a_query_image_with_a_hostile_name_is_shown_with_that_name_made_visible() -> None:
     odd = b"\x1b[31m\xff<b>[red]\xe2\x80\xae.png"
     Path(os.fsdecode(odd)).write_bytes(Path(FIRST).read_bytes())

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganhash_cli.engine import codes, images, runtime
+from ganhash_cli.engine import codes, images, runtime, sheet
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, Rows
 from ganhash_cli.engine.encoder import encode
@@ -20,6 +20,7 @@ from ganhash_cli.engine.progress import finish
 from linear_hash import BITS, SIDE, LinearHash, write_bundle
 from pictures import paint_classes
 from test_encode_command import Printed, run, say_on_stdin
+from test_results import colours
 
 FIRST = "folder/blue/00.png"  # its row is 0, so that it is found first even where others have its code
 
@@ -310,6 +311,15 @@ def test_a_hit_that_is_gone_cannot_be_opened_and_that_is_said() -> None:
     Path(FIRST).unlink()
     code, error, seen = with_viewer("query.png", "--open", viewer="exit 0")
     assert (code, seen, "it is not there any more" in error) == (0, [], True)
+
+
+def test_a_hit_that_changed_is_shown_as_such_on_sheet_and_page(capsys: Printed) -> None:
+    Path("query.png").write_bytes(Path(FIRST).read_bytes())
+    Path(FIRST).write_bytes(Path("folder/red/00.png").read_bytes())
+    run(capsys, "query", "query.png", "-k", "2", "--sheet", "out.png", "--html", "out.html")
+    assert Path("out.html").read_text().count("<small>changed since it was encoded</small>") == 1
+    with Image.open("out.png") as drawn:
+        assert [colours(drawn, column)[1] == sheet._EMPTY for column in range(2)] == [True, False]
 
 
 @pytest.mark.parametrize("options", [["--html", "file/out.html"], ["--sheet", "file/out.png"]])

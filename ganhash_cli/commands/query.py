@@ -1,6 +1,7 @@
 """`ganhash query`: images → their nearest neighbours among the codes; never loads torch."""
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,15 @@ def query(
     else:
         chosen = _index_name(index)
         found = _search_here(
-            codes, model, _collection(images, nul), k, max_distance, rerank=rerank, check=check, index=chosen
+            codes,
+            model,
+            _collection(images, nul),
+            k,
+            max_distance,
+            rerank=rerank,
+            check=check,
+            index=chosen,
+            dated=bool(sheet or html or (sys.stdout.isatty() and preview != Preview.none)),
         )
     answers = found.answers
     # Before anything is printed: a reader that goes, as `| head` does, ends the printing.
@@ -133,8 +142,9 @@ def _search_here(
     rerank: bool,
     check: bool,
     index: "IndexName",
+    dated: bool,
 ) -> _Found:
-    """Search a codes file."""
+    """Search a codes file; with `dated`, look which of the images found have changed since."""
     from ganhash_cli.engine import choice, results
     from ganhash_cli.engine.codes import open_codes
 
@@ -152,6 +162,10 @@ def _search_here(
         started = time.perf_counter()
         answers = results.answer(stored, hashed, k, most, rerank=rerank, index=searched)
         seconds = time.perf_counter() - started
+        if dated:
+            from ganhash_cli.engine import page
+
+            answers = results.dated(stored, answers, page.MOST_QUERIES, page.MOST_HITS)
         part = f", of shard {stored.header.shard} alone" if stored.header.shard else ""
         return _Found(answers, hashed.skipped, stored.header.bits, seconds, part + _how(searched))
 

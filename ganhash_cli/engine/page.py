@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganhash_cli.engine import decoders, files
+from ganhash_cli.engine.codes import CHANGED
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.names import safe
 from ganhash_cli.engine.results import Answer, Hit
@@ -201,7 +202,7 @@ def section(
 
 
 def _hit(answer: Answer, hit: Hit, tile: Tile, folder: Path) -> str:
-    right = answer.right(hit)
+    right, tile = answer.right(hit), Undecodable(CHANGED) if hit.changed else tile
     kind, sign, word = {
         True: (' class="right"', "✓", "same label"),
         False: (' class="wrong"', "✗", "another label"),

@@ -241,5 +241,6 @@ def _answered(
 ) -> tuple[tuple[Answer, float], ...]:
     rows = [row for row in rows if row < len(found.files)]
     answers = results.answer(stored, found.only(rows), NEIGHBOURS)
+    answers = results.dated(stored, answers, len(answers), NEIGHBOURS)
     known = np.full(len(found.files), np.nan) if values is None else values
     return tuple((answer, float(known[row])) for answer, row in zip(answers, rows, strict=True))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ CANDIDATES = 10  # times k
 class Hit:
     """One neighbour: `distance` of `bits`; `path` can be opened from here, `id` is its row, or its number in an index.
 
-    `asymmetric` is the distance that it was ranked by, None where that is `distance` itself.
+    `asymmetric` is the distance that it was ranked by, None where that is `distance` itself. `changed` says that its
+    file is known, by `dated`, to be another than was encoded.
     """
 
     rank: int
@@ -32,6 +34,7 @@ class Hit:
     labels: tuple[str, ...]
     id: int
     asymmetric: float | None = None
+    changed: bool = False
 
     @property
     def label(self) -> str:
@@ -116,6 +119,19 @@ def answer(
         Answer(file, labels, _hits(stored, distances, ids), len(stored), int(tied), recall)
         for file, labels, (distances, ids), tied in zip(queries.files, queries.labels, found, ties, strict=True)
     ]
+
+
+def dated(stored: StoredCodes, answers: Sequence[Answer], most_answers: int, most_hits: int) -> list[Answer]:
+    """Return the answers with a look at the files of the first of them, which are to be shown."""
+    looked = [
+        replace(
+            answer,
+            hits=tuple(replace(hit, changed=stored.changed(hit.id)) for hit in answer.hits[:most_hits])
+            + answer.hits[most_hits:],
+        )
+        for answer in answers[:most_answers]
+    ]
+    return [*looked, *answers[most_answers:]]
 
 
 def _reranked(

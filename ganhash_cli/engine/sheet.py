@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from ganhash_cli.engine import decoders, files, outputs
+from ganhash_cli.engine.codes import CHANGED
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.fonts import font
 from ganhash_cli.engine.names import shortened
@@ -83,9 +84,9 @@ def _draw_row(sheet: Image.Image, pen: ImageDraw.ImageDraw, answer: Answer, top:
     name, label = _name(answer.query), _text(", ".join(answer.labels))
     _caption(pen, (_MARGIN, top), label or name, name if label else "")
     for column, hit in enumerate(answer.hits[:MOST_COLUMNS]):
-        corner = (_left(column), top)
+        corner, tile = (_left(column), top), next(tiles)
         frame = {True: RIGHT, False: WRONG, None: _PAPER}[answer.right(hit)]
-        _draw_tile(sheet, pen, corner, next(tiles), frame)
+        _draw_tile(sheet, pen, corner, Undecodable(CHANGED) if hit.changed else tile, frame)
         _caption(pen, corner, f"{hit.distance}/{hit.bits}  {_text(hit.label)}", _name(hit.path))
 
 
@@ -99,7 +100,8 @@ def _draw_tile(sheet: Image.Image, pen: ImageDraw.ImageDraw, corner: tuple[int, 
         return
     pen.rectangle([*inside, inside[0] + _TILE - 1, inside[1] + _TILE - 1], _EMPTY)
     middle = (inside[0] + _TILE // 2, inside[1] + _TILE // 2)
-    pen.text(middle, "cannot be read", _FAINT, font(13), anchor="mm")
+    why = CHANGED.replace(" since ", "\nsince ") if str(tile) == CHANGED else "cannot be read"
+    pen.text(middle, why, _FAINT, font(13), anchor="mm", align="center")
 
 
 def _caption(pen: ImageDraw.ImageDraw, corner: tuple[int, int], first: str, second: str) -> None:

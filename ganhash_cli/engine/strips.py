@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ganhash_cli.engine import decoders
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.names import safe
-from ganhash_cli.engine.results import Answer
+from ganhash_cli.engine.results import Answer, Hit
 
 MOST_ANSWERS = 10
 _MOST_ROWS = 3  # of one query; several have one each
@@ -23,11 +23,15 @@ _EMPTY, _CROSS = (75, 82, 94, 255), (156, 163, 175, 255)
 
 @dataclass(frozen=True)
 class Caption:
-    """What stands below a picture, in two lines; `right` is None where labels do not tell."""
+    """What stands below a picture, in two lines; `right` is None where labels do not tell.
+
+    In the place of a file that `changed` a picture is crossed out.
+    """
 
     first: str
     second: str
     right: bool | None = None
+    changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,13 @@ def arrange(answers: Sequence[Answer], width: int, cell: tuple[int, int]) -> Ite
 
 
 def _pictures(answer: Answer) -> list[tuple[bytes, Caption]]:
-    hits = [(hit.path, hit.label, f"{hit.distance}/{hit.bits}", answer.right(hit)) for hit in answer.hits]
     query = (answer.query, Caption("query", safe(", ".join(answer.labels)) or _name(answer.query)))
     signs = {True: " ✓", False: " ✗", None: ""}
     return [
         query,
         *(
-            (path, Caption(distance + signs[right], safe(label) or _name(path), right))
-            for path, label, distance, right in hits
+            (hit.path, Caption(f"{hit.distance}/{hit.bits}{signs[right]}", _label(hit), right, hit.changed))
+            for hit, right in ((hit, answer.right(hit)) for hit in answer.hits)
         ),
     ]
 
@@ -81,10 +84,10 @@ def _strip(
     for number, (square, file, caption) in enumerate(row):
         left = number * (tile + _GAP) * cell[0]
         place = pixels[:side, left : left + side]
-        if isinstance(square, Undecodable):
+        if caption.changed or isinstance(square, Undecodable):
             place[...] = _empty(side)
-            why = "unreadable" if os.path.lexists(file) else "missing"
-            caption = Caption(caption.first, why, caption.right)
+            why = "changed" if caption.changed else "unreadable" if os.path.lexists(file) else "missing"
+            caption = replace(caption, second=why)
         else:
             place[..., :3], place[..., 3] = square, 255
         captions.append(caption)
@@ -98,6 +101,10 @@ def _empty(side: int) -> NDArray[np.uint8]:
     thick = side // 32
     square[(abs(across - down) <= thick) | (abs(across + down - side + 1) <= thick)] = _CROSS
     return square
+
+
+def _label(hit: Hit) -> str:
+    return safe(hit.label) or _name(hit.path)
 
 
 def _name(path: bytes) -> str:

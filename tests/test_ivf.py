@@ -99,7 +99,15 @@ def test_equal_codes_are_one_code_of_a_list() -> None:
     index = built(made, 64)
     assert (len(index.lists.codes), index.recall) == (1, 1.0)
     assert index.search(made[:1], 300)[1][0].tolist() == list(range(300))
-    assert index.ties(made[:1], np.array([0])).tolist() == [300]
+    assert index.ties(made[:1], np.array([0]), 1).tolist() == [300]
+
+
+def test_ties_are_counted_in_all_lists_that_were_searched() -> None:
+    made = scattered(5_000, 64)
+    index = built(made, 64, probes=1)
+    [near] = index.search(made[:1], 4_000)[0]
+    shown = int((near == near[-1]).sum())
+    assert index.ties(made[:1], near[-1:], 4_000)[0] >= shown > 1
 
 
 def test_building_says_how_far_it_is() -> None:

@@ -93,11 +93,14 @@ class IvfIndex:
         found = [self._search(query, k) for query in queries]
         return np.stack([distances for distances, _ in found]), np.stack([ids for _, ids in found])
 
-    def ties(self, queries: Codes, distances: NDArray[np.integer]) -> Ids:
-        """Return how many codes at exactly the given distance, (Q,), of each query, (Q,), are in the lists probed."""
+    def ties(self, queries: Codes, distances: NDArray[np.integer], k: int) -> Ids:
+        """Return how many codes at exactly the given distance, (Q,), of each query, (Q,), are in the lists probed.
+
+        These are the lists in which a search for `k` looks.
+        """
         counts = []
         for query, distance in zip(padded(queries, self.bits), distances.tolist(), strict=True):
-            found, spans = self._probe(query, 1) if len(self) else nothing(0, 2)
+            found, spans = self._probe(query, min(k, len(self))) if len(self) else nothing(0, 2)
             counts.append(int(self._sizes(_places(spans, np.flatnonzero(found == distance))).sum()))
         return np.array(counts, np.int64)
 

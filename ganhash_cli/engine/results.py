@@ -114,7 +114,11 @@ def answer(
         used = exact
         found = [(distances[:k], ids[:k]) for distances, ids in exact.radius(queries.codes, most)]
     last = np.array([distances[-1] if len(distances) else -1 for distances, _ in found])
-    ties, recall = used.ties(queries.codes, last), used.recall if isinstance(used, IvfIndex) else None
+    ties, recall = (
+        (used.ties(queries.codes, last, k), used.recall)
+        if isinstance(used, IvfIndex)
+        else (used.ties(queries.codes, last), None)
+    )
     return [
         Answer(file, labels, _hits(stored, distances, ids), len(stored), int(tied), recall)
         for file, labels, (distances, ids), tied in zip(queries.files, queries.labels, found, ties, strict=True)

@@ -23,7 +23,7 @@ MOST = 10_000  # neighbours that can be paged through
 
 
 class LiveIndex:
-    """Holds a connection to the index that `push` filled, until it fails; then the next request makes another."""
+    """Holds a connection to the index that `push` filled; where it has gone, a request makes another, once."""
 
     def __init__(self, bundle: Bundle, url: str, name: str, given: Mapping[str, str]) -> None:
         """Connect once, so that what is wrong is told before the server runs; raises as `remote.opened` does."""
@@ -37,18 +37,26 @@ class LiveIndex:
     @contextmanager
     def asked(self) -> Iterator[Remote]:
         """Give the index, of codes of our model; whatever fails ends the connection."""
+        self._look()
         try:
             if self._remote is None:
                 self._remote = self._held.enter_context(remote.opened(*self._where))
                 require_match(self._bundle, self._remote)
                 self.note = _note(self._remote)
             else:
-                self._remote.refresh()
                 require_match(self._bundle, self._remote)
             yield self._remote
         except GanhashError:
             self.close()
             raise
+
+    def _look(self) -> None:
+        """Ask the index anew what it holds; where the connection has gone since the last request, let go of it."""
+        try:
+            if self._remote is not None:
+                self._remote.refresh()
+        except GanhashError:
+            self.close()
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -113,8 +114,16 @@ def fail(error: GanhashError) -> None:
 
 
 def emit(record: dict[str, Any], schema: int = 1) -> None:
-    """Print one JSON object on one line; `schema` grows when a reader of today could misread the command's records."""
-    print(_line(record, schema), file=sys.stdout)
+    """Print one JSON object on one line; `schema` grows when a reader of today could misread the command's records.
+
+    Each `Path` in it becomes a text, with its exact bytes beside it where they are not UTF-8.
+    """
+    from ganhash_cli.engine.codes_format import path_record
+
+    fields: dict[str, Any] = {}
+    for name, value in record.items():
+        fields |= path_record(os.fsencode(value), name) if isinstance(value, Path) else {name: value}
+    print(_line(fields, schema), file=sys.stdout)
 
 
 def _line(record: dict[str, Any], schema: int = 1) -> str:

@@ -1,5 +1,6 @@
 """`--json` on every command: a documented schema, errors as one object on stderr, the same bytes every time."""
 
+import base64
 import json
 import os
 import re
@@ -121,6 +122,34 @@ def test_a_result_has_the_fields_of_the_page_and_no_others(name: str, capsys: Pr
         assert next(iter(record)) == "schema"
         assert record["schema"] == 1
         assert always <= set(record) - {"schema"} <= always | perhaps
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (("info", "ODD/codes.h5"), "path"),
+        (("verify", "ODD/codes.h5"), "path"),
+        (("encode", "folder", "-o", "ODD/codes.h5"), "output"),
+        (("export", "--for", "vespa", "-o", "ODD/codes.ndjson"), "output"),
+        (("report", "-o", "ODD/report.html"), "report"),
+        (("sample", "ODD/fashion"), "folder"),
+    ],
+)
+def test_a_place_that_is_not_utf8_stands_in_exact_bytes_too(
+    words: tuple[str, ...], field: str, capsys: Printed
+) -> None:
+    odd = os.fsdecode(b"w\xff")
+    Path(odd).mkdir()
+    shutil.copy("codes.h5", odd)
+    given = [word.replace("ODD", odd) for word in words]
+    code, out, error = run(capsys, *given, "--json")
+    assert code == 0, error
+    [record] = objects(out)
+    [place] = [os.fsencode(word) for word in given if odd in word]
+    assert record[field] == place.decode(errors="replace")
+    assert base64.b64decode(record[f"{field}_b64"]) == place
+    always, perhaps = documented()[words[0]]
+    assert set(record) - {"schema"} <= always | perhaps
 
 
 def test_fakes_are_told_of_too(capsys: Printed) -> None:

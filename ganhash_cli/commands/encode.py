@@ -114,7 +114,7 @@ def encode(
 
 def _record(report: "EncodeReport") -> dict[str, Any]:
     return {
-        "output": os.fspath(report.out),
+        "output": report.out,
         "images": report.images,
         "bits": report.bits,
         "distinct": report.distinct,

@@ -46,7 +46,7 @@ def export(
     if json:
         console.emit(
             {
-                "output": os.fspath(report.out),
+                "output": report.out,
                 "engine": to,
                 "images": report.images,
                 "bits": report.bits,

@@ -126,7 +126,7 @@ def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
     quality = asdict(Quality(**made.record["quality"]))  # earlier versions wrote fewer figures
     folder = console.safe(str(made.folder))
     if json:
-        console.emit({"fakes": str(made.folder), "count": made.record["count"], "minutes": minutes, **quality})
+        console.emit({"fakes": made.folder, "count": made.record["count"], "minutes": minutes, **quality})
         return
     took = "" if minutes is None else f", {minutes:.1f} minutes"
     console.say(

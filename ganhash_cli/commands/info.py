@@ -1,6 +1,5 @@
 """`ganhash info`: what a fakes folder, a model folder or a codes file is; reads descriptions, loads no torch."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,7 +60,7 @@ def _codes(path: Path) -> dict[str, Any]:
         header = stored.header
         return {
             "kind": "codes",
-            "path": os.fspath(path),
+            "path": path,
             "images": len(stored),
             "bits": header.bits,
             **path_record(header.root, "root"),
@@ -82,7 +81,7 @@ def _model(folder: Path) -> dict[str, Any]:
     bundle = Bundle.open(folder)
     return {
         "kind": "model",
-        "path": os.fspath(folder),
+        "path": folder,
         "bits": bundle.bits,
         "backbone": bundle.backbone.get("name"),
         "side": bundle.side,
@@ -102,7 +101,7 @@ def _fakes(folder: Path) -> dict[str, Any]:
     generator = record.get("generator")
     return {
         "kind": "fakes",
-        "path": os.fspath(folder),
+        "path": folder,
         "images": record.get("count"),
         "generator": generator.get("name") if isinstance(generator, dict) else generator,
         "classes": record.get("class_names"),

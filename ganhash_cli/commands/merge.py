@@ -48,7 +48,7 @@ def merge(
 
 def _record(report: "MergeReport") -> dict[str, object]:
     return {
-        "output": os.fspath(report.out),
+        "output": report.out,
         "parts": report.parts,
         "images": report.images,
         "bits": report.bits,

@@ -50,7 +50,7 @@ def report(
         found = console.follow(reports.gather(bundle, fakes, stored, asked, allow_overlap=allow_overlap), saves=False)
     report_page.write(found, output)
     if json:
-        console.emit({"report": os.fspath(output), "fingerprint": bundle.fingerprint, "missing": found.missing})
+        console.emit({"report": output, "fingerprint": bundle.fingerprint, "missing": found.missing})
     else:
         console.say(f"{console.safe(os.fspath(output))}: {wording.size(output.stat().st_size)}")
     for name, why in found.missing.items():

@@ -18,7 +18,7 @@ def sample(
 
     count = write(folder)
     if json:
-        console.emit({"folder": str(folder), "images": count, "parts": ["train", "database", "query"]})
+        console.emit({"folder": folder, "images": count, "parts": ["train", "database", "query"]})
         return
     console.say(f"wrote {count} images to {console.safe(str(folder))}: train/, database/ and query/, 10 classes each")
     train = console.safe(str(folder / "train"))

@@ -249,7 +249,7 @@ def _report(result: "Bundle", json: bool) -> None:
     check: dict[str, Any] = result.metrics["onnx_check"]
     score = result.metrics["validation_map_at_all"]
     if json:
-        console.emit({"model": os.fspath(result.folder), "fingerprint": result.fingerprint, **result.metrics})
+        console.emit({"model": result.folder, "fingerprint": result.fingerprint, **result.metrics})
         return
     console.say(f"{result.folder}/: {result.backbone['name']}, {result.bits} bits, {result.side} pixels")
     if score is not None:

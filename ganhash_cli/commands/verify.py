@@ -41,12 +41,13 @@ def verify(
 
 
 def _show(result: "Verified", json: bool) -> None:
-    path = os.fspath(result.path)
     if json:
         parts = {_PARTS[result.kind]: result.parts}
-        console.emit({"path": path, "kind": result.kind, **parts, "wrong": list(result.wrong)})
+        console.emit({"path": result.path, "kind": result.kind, **parts, "wrong": list(result.wrong)})
         return
     said = f"{len(result.wrong):,} wrong" if result.wrong else "sound"
-    console.say(f"{console.safe(path)}: {result.kind}, {result.parts:,} {_PARTS[result.kind]} checked, {said}")
+    console.say(
+        f"{console.safe(os.fspath(result.path))}: {result.kind}, {result.parts:,} {_PARTS[result.kind]} checked, {said}"
+    )
     for line in result.wrong:
         console.say(f"  {console.safe(line)}")

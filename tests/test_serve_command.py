@@ -415,6 +415,16 @@ def test_a_token_that_can_be_guessed_is_refused(
     assert (code, "can be guessed" in error, "secret" in error) == (2, True, False)
 
 
+@pytest.mark.parametrize("token", ["pässwörter-sind-lang", "a-token-of-two\nlines-or-more"])
+def test_a_token_that_no_header_carries_is_refused(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed, token: str
+) -> None:
+    monkeypatch.chdir(workspace)
+    monkeypatch.setenv(serve.TOKEN, token)
+    code, _, error = run(capsys, "serve", "no.h5", "--port", "0")
+    assert (code, "no client can send" in error, "ASCII" in error, token in error) == (2, True, True, False)
+
+
 def test_it_listens_on_loopback_only_unless_told(served: Served) -> None:
     assert served.url == f"http://127.0.0.1:{served.port}/"
     outside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -90,4 +90,7 @@ def _token(*, demanded: bool) -> str | None:
     given = os.environ.get(TOKEN)
     if given and len(given) < _SHORTEST:
         raise UsageError(f"{TOKEN} has {len(given)} characters; it can be guessed", hint=f"take {_SHORTEST} or more")
+    if given and not (given.isascii() and given.isprintable()):
+        hint = "take letters, digits and signs of ASCII: no header carries others"
+        raise UsageError(f"{TOKEN} holds characters that no client can send", hint=hint)
     return given or (secrets.token_urlsafe(24) if demanded else None)

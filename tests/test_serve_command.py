@@ -679,6 +679,13 @@ def test_no_codes_do_not_start(tmp_path: Path, capsys: Printed) -> None:
     assert (code, "does not exist" in error, "ganhash encode" in error) == (4, True, True)
 
 
+def test_missing_codes_are_told_of_before_a_port_in_use(served: Served, tmp_path: Path, capsys: Printed) -> None:
+    write_bundle(tmp_path / "model")
+    given = [str(tmp_path / "no.h5"), "--model", str(tmp_path / "model"), "--port", str(served.port)]
+    code, _, error = run(capsys, "serve", *given)
+    assert (code, "no.h5 does not exist" in error) == (4, True)
+
+
 def test_codes_without_images_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     work_in(tmp_path)
@@ -692,7 +699,8 @@ def test_codes_without_images_are_served(tmp_path: Path, monkeypatch: pytest.Mon
         assert (found["hits"], found["total"]) == ([], 0)
         assert served.ask("/api/images").json["images"] == []
         assert served.ask("/api/images?path=a").status == 404
-        assert served.ask("/thumbnail/0").status == 404
+        nothing_there = served.ask("/thumbnail/0")
+        assert (nothing_there.status, nothing_there.json["hint"]) == (404, "there are none at all")
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:

@@ -1,5 +1,6 @@
 """`ganhash serve`: a page in the browser, and JSON for programs, that answer queries; never loads torch."""
 
+import contextlib
 import importlib.util
 import os
 import secrets
@@ -46,18 +47,17 @@ def serve(
     from ganhash_cli.web.uploads import Uploads
 
     token = _token(demanded=not server.is_loopback(host))
-    with server.bind(host, port) as listener:
-        bundle = Bundle.open(model)
-        turns = Turns()
-        live: LiveCodes | LiveIndex
-        search: Search
-        if index is None:
-            live = LiveCodes(codes, bundle)
-            search = SearchFile(bundle, live)
-        else:
-            live = LiveIndex(bundle, index, name, options.pairs(option, "-I"))
-            search = SearchElsewhere(bundle, live)
-            console.note(console.safe(live.note))
+    bundle, turns = Bundle.open(model), Turns()
+    live: LiveCodes | LiveIndex
+    search: Search
+    if index is None:
+        live = LiveCodes(codes, bundle)
+        search = SearchFile(bundle, live)
+    else:
+        live = LiveIndex(bundle, index, name, options.pairs(option, "-I"))
+        search = SearchElsewhere(bundle, live)
+        console.note(console.safe(live.note))
+    with contextlib.closing(turns), contextlib.closing(live), server.bind(host, port) as listener:
         search.warm_up()
         about = search.about()
         app = Gate(application.build(search, turns, Uploads()), server.names(host), token)
@@ -72,11 +72,7 @@ def serve(
         console.note(
             f"{wording.counted(about['images'], 'image')}, {wording.counted(about['bits'], 'bit')}; Ctrl+C stops"
         )
-        try:
-            server.run(app, listener)
-        finally:
-            turns.close()
-            live.close()
+        server.run(app, listener)
 
 
 def _require_extra() -> None:

@@ -139,7 +139,8 @@ class SearchFile(Search):
         if codes is not None and codes != stored.digest:
             raise Refused(409, "the codes were replaced, and their rows with them", "search again")
         if number >= len(stored):
-            raise Refused(404, f"there is no image {number}", f"they are numbered from 0 to {len(stored) - 1}")
+            numbered = f"they are numbered from 0 to {len(stored) - 1}" if len(stored) else "there are none at all"
+            raise Refused(404, f"there is no image {number}", numbered)
         if stored.changed(number):
             raise Refused(410, f"{safe(stored.path_of(number))} {CHANGED}", "encode the folder again")
         return stored.header.root, stored.path_of(number)

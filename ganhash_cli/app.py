@@ -58,6 +58,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
                 raise usage.too_many(context)
             if (wrong := context.find_root().obj) and not takes_context:
                 raise wrong
+            if useless := usage.idle(context):
+                raise useless
             function(**options, **({"context": context} if takes_context else {}))
             sys.stdout.flush()
         except UsageError as error:

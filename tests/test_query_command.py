@@ -108,7 +108,8 @@ def test_an_approximate_answer_says_so_and_how_much_it_finds(capsys: Printed) ->
 @pytest.mark.parametrize("options", [["--max-distance", "3"], ["--rerank"]])
 def test_what_needs_all_within_a_distance_is_exact_whatever_is_asked(capsys: Printed, options: list[str]) -> None:
     _, wanted, _ = run(capsys, "query", FIRST, "--json", *options)
-    _, out, error = run(capsys, "query", FIRST, "--json", "--index", "ivf", *options)
+    Path("ganhash.toml").write_text('[query]\nindex = "ivf"\n')
+    _, out, error = run(capsys, "query", FIRST, "--json", *options)
     assert (out, "approximately" in error) == (wanted, False)
 
 

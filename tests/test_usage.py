@@ -42,6 +42,56 @@ def test_who_names_a_timm_model_as_a_plugin_reads_which_plugin_has_it(capsys: Pr
     assert (code, "if it is a model of timm, name timm" in error) == (2, True)
 
 
+URL = "postgresql://localhost/photos"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("query a.png --name photos", "--name needs an index at a URL, which --index names"),
+        ("query a.png -I probes=1 --index ivf", "-I needs an index at a URL, which --index names"),
+        ("evaluate --queries a --name photos", "--name needs an index at a URL, which --index names"),
+        ("evaluate --queries a -I probes=1", "-I needs an index at a URL, which --index names"),
+        ("serve -I probes=1", "-I needs an index at a URL, which --index names"),
+        ("serve --name photos", "--name needs an index at a URL, which --index names"),
+        (f"query a.png --codes codes.h5 --index {URL}", "--codes needs a codes file, and --index searches elsewhere"),
+        (f"query a.png --untrusted --index {URL}", "--untrusted needs a codes file, and --index searches elsewhere"),
+        (f"evaluate --queries a --codes b --index {URL}", "--codes needs a codes file, and --index searches elsewhere"),
+        (f"evaluate --queries a --untrusted --index {URL}", "--untrusted needs a codes file, and --index searches"),
+        (f"serve codes.h5 --index {URL}", "CODES needs a codes file, and --index searches elsewhere"),
+        ("query a.png -f --json", "-f allows no --json"),
+        ("query a -0", "-0 separates names on stdin and of -f"),
+        ("query a --json -0", "-0 separates names on stdin and of -f"),
+        ("encode a -0", "-0 separates names on stdin"),
+        ("query a.png --index ivf --rerank", "--index ivf allows no --rerank"),
+        ("query a.png --index ivf --max-distance 3", "--index ivf allows no --max-distance"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(capsys: Printed, words: str, message: str) -> None:
+    code, out, error = run(capsys, *words.split())
+    assert (code, out) == (2, "")
+    assert message in error
+    assert "leave" in error
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ('[query]\nname = "photos"\ncodes = "other.h5"\n', "query a.png"),
+        ("[query]\njson = true\n", "query a.png -f"),
+        ("[query]\nfiles = true\n", "query a.png --json"),
+        ("[query]\nnul = true\n", "query a.png"),
+        ('[query]\nindex = "ivf"\n', "query a.png --rerank"),
+        ("[query]\nmax-distance = 3\n", "query a.png --index ivf"),
+        ('[evaluate]\nname = "photos"\nuntrusted = true\n', "evaluate --queries a"),
+        ('[serve]\nname = "photos"\n', "serve"),
+    ],
+)
+def test_a_setting_that_does_nothing_here_is_let_be(capsys: Printed, settings: str, words: str) -> None:
+    Path("ganhash.toml").write_text(settings)
+    assert run(capsys, *words.split())[0] == 4  # for want of codes or a model
+
+
 def test_several_folders_are_refused_with_the_ways_to_name_them(capsys: Printed) -> None:
     code, _, error = run(capsys, "encode", "a/", "my b")
     assert (code, error.splitlines()[0]) == (2, "error: ganhash encode takes one folder, not 2: a/, my b")

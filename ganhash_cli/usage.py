@@ -4,7 +4,7 @@ Click's errors, contexts and options are `Any` here, as Typer keeps their classe
 """
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ganhash_cli.engine.address import is_url
@@ -92,11 +92,15 @@ def too_many(context: Any) -> UsageError:
     if images is None:
         more = shlex.join(context.args[:_NAMED])
         return UsageError(f"{path} does not take {more}", hint=f"`{path} --help` lists what it takes")
-    given = [str(context.params["images"]), *context.args]
+    return several(path, [str(context.params["images"]), *context.args], stdin="`-`" in images.help)
+
+
+def several(path: str, given: Sequence[str], *, stdin: bool) -> UsageError:
+    """Return the error where the command of this path was given several folders; some read names on `stdin`."""
     shown = ", ".join(given[:_NAMED]) + (f" and {len(given) - _NAMED:,} more" if len(given) > _NAMED else "")
     several = shlex.join(given) if len(given) <= _NAMED else "…"
     listed = f", or give names on stdin, without labels: `find {several} -type f | {path} -`"
     return UsageError(
         f"{path} takes one folder, not {len(given):,}: {shown}",
-        hint=f"name a folder that holds all of them{listed if '`-`' in images.help else ''}",
+        hint=f"name a folder that holds all of them{listed if stdin else ''}",
     )

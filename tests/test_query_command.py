@@ -143,6 +143,12 @@ def test_a_folder_is_a_group_of_queries(capsys: Printed) -> None:
     assert len(out.splitlines()) == 12
 
 
+def test_several_folders_are_refused_with_the_way_to_name_them(capsys: Printed) -> None:
+    code, _, error = run(capsys, "query", "folder/red", "folder/blue")
+    assert (code, "ganhash query takes one folder, not 2: folder/red, folder/blue" in error) == (2, True)
+    assert "`find folder/red folder/blue -type f | ganhash query -`" in error
+
+
 @pytest.mark.parametrize(("end", "options"), [(b"\n", []), (b"\0", ["-0"])])
 def test_queries_come_from_stdin(
     capsys: Printed, monkeypatch: pytest.MonkeyPatch, end: bytes, options: list[str]

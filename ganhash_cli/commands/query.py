@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import typer
 
-from ganhash_cli import console, workspace
+from ganhash_cli import console, usage, workspace
 from ganhash_cli.commands import completion, options, sources, views
 from ganhash_cli.engine import wording
 from ganhash_cli.errors import NothingFound, UsageError
@@ -229,6 +229,8 @@ def _collection(images: list[str], nul: bool) -> "Collection":
         return pictures.from_names(sources.names_on_stdin(nul=nul))
     if len(images) == 1:
         return pictures.collect(Path(images[0]))
+    if all(map(os.path.isdir, images)):
+        raise usage.several("ganhash query", images, stdin=True)
     return pictures.from_names([os.fsencode(name) for name in images])
 
 

@@ -130,6 +130,15 @@ def test_another_root_is_exit_2_with_a_hint(capsys: Printed) -> None:
     assert (code, "--overwrite" in error) == (2, True)
 
 
+def test_one_image_of_a_folder_does_not_take_the_place_of_its_codes(
+    capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("folder")
+    run(capsys, "encode", ".", "-m", "../model", "-o", "../codes.h5")
+    code, _, error = run(capsys, "encode", "red/00.png", "-m", "../model", "-o", "../codes.h5")
+    assert (code, "35 images not among" in error, "--overwrite" in error) == (2, True, True)
+
+
 def test_overwrite_takes_another_root(capsys: Printed) -> None:
     run(capsys, "encode", "folder")
     code, out, _ = run(capsys, "encode", "folder/red", "--overwrite")

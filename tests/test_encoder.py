@@ -141,6 +141,18 @@ def test_new_changed_and_gone_files_are_brought_up_to_date(folder: Path, out: Pa
     assert out.read_bytes() == (tmp_path / "anew.h5").read_bytes()
 
 
+def test_rows_of_files_that_are_still_there_are_not_dropped(folder: Path, out: Path) -> None:
+    run(folder, out)
+    before = out.read_bytes()
+    (folder / "red" / "01.png").unlink()
+    (folder / "list.csv").write_text("path,label\nred/00.png,red\n")
+    with pytest.raises(UsageError, match=r"71 images not among those named now, such as blue/00\.png") as caught:
+        run(folder / "list.csv", out)
+    assert ("-o" in caught.value.hint, "--overwrite" in caught.value.hint) == (True, True)
+    assert out.read_bytes() == before
+    assert run(folder / "list.csv", out, overwrite=True).images == 1
+
+
 @pytest.mark.usefixtures("small_segments")
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_an_interrupted_run_goes_on_to_the_same_bytes(folder: Path, out: Path, reference: bytes, after: int) -> None:

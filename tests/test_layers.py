@@ -35,6 +35,7 @@ ORDER = [
     *(
         "draft",
         "segments",
+        "takeover",
         "encoder",
         "parts",
         "part_rows",

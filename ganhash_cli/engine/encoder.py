@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel
+from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel, takeover
 from ganhash_cli.engine import runtime as runtimes
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
@@ -23,8 +23,8 @@ from ganhash_cli.engine.draft import Draft
 from ganhash_cli.engine.images import Collection, Entry, Skipped
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.runtime import Runtime
-from ganhash_cli.engine.segments import SIZE, Segments, same_making
-from ganhash_cli.errors import CorruptError, MismatchError, UsageError
+from ganhash_cli.engine.segments import SIZE, Segments
+from ganhash_cli.errors import CorruptError, UsageError
 
 BATCH = 32
 PROBE = 128  # images on which a runtime is compared with the usual one
@@ -88,8 +88,8 @@ def encode(
 
     Codes of unchanged files are kept from `out` and from a stopped run. The runtime called `runtime_name` computes the
     others in the arithmetic `numeric`; `runtime` stands in its place. Raises `UsageError` where `out` holds another
-    root or shard, `MismatchError` where it holds codes of another model or arithmetic, `InputError` where no image is
-    usable; a shard may hold none.
+    root or shard, or images that are still there but not in the collection, `MismatchError` where it holds codes of
+    another model or arithmetic, `InputError` where no image is usable; a shard may hold none.
     """
     started = time.monotonic()
     outputs.require_codes(out)
@@ -101,7 +101,7 @@ def encode(
     )
     with files.lock(out):
         draft, segments = Draft(header, collection), Segments(out)
-        before = [] if overwrite or not out.exists() else _adopt_output(out, draft)
+        before = [] if overwrite or not out.exists() else _adopt_output(out, draft, collection)
         segments.adopt_into(draft)
         kept = int(draft.done.sum())
         missing = np.flatnonzero(~draft.done).tolist()
@@ -159,24 +159,11 @@ def skipped_list(out: Path) -> Path:
     return out.with_name(f"{out.name}.skipped.jsonl")
 
 
-def _adopt_output(out: Path, draft: Draft) -> list[bytes]:
+def _adopt_output(out: Path, draft: Draft, collection: Collection) -> list[bytes]:
     """Take over what `out` holds already, and return its paths; refuse an output of something else."""
     with codes.open_codes(out) as stored:
-        if stored.header.root != draft.header.root:
-            raise UsageError(
-                f"{out} holds the codes of {os.fsdecode(stored.header.root)}, not of {os.fsdecode(draft.header.root)}",
-                hint="write to another file with -o, or replace this one with --overwrite",
-            )
-        if stored.header.shard != draft.header.shard:
-            wanted = f"shard {draft.header.shard}" if draft.header.shard else "all images"
-            found = f"shard {stored.header.shard}" if stored.header.shard else "all images"
-            raise UsageError(
-                f"{out} holds the codes of {found}, not of {wanted}",
-                hint="write to another file with -o, or replace this one with --overwrite",
-            )
-        if not same_making(stored.header, draft.header):
-            other = "another model" if stored.header.numeric == draft.header.numeric else stored.header.numeric
-            raise MismatchError(f"{out} holds codes of {other}", hint="replace them with --overwrite, or use -o")
+        takeover.require_fit(stored, draft.header)
+        takeover.require_no_loss(stored, collection)
         draft.adopt(stored)
         return stored.paths()
 

@@ -287,6 +287,33 @@ def test_codes_of_another_folder_are_left_alone(capsys: Printed) -> None:
     assert Path("codes.h5").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "arguments", [("list.csv",), ("folder", "--precision", "bfloat16"), ("folder", "--shard", "1/2", "-o", "part.h5")]
+)
+def test_codes_that_would_lose_rows_labels_or_their_arithmetic_are_left_alone(
+    capsys: Printed, arguments: tuple[str, ...]
+) -> None:
+    paint_classes(Path("folder"), each=2)
+    shutil.copy("folder/red/00.png", "folder/copy.png")
+    names = [str(path.relative_to("folder")) for path in contents("folder")]
+    Path("folder/list.csv").write_text("\n".join(["path,label", *(f"{name},warm" for name in names)]))
+    arguments = tuple("folder/list.csv" if word == "list.csv" else word for word in arguments)
+    assert run(capsys, "encode", *arguments)[0] == 0
+    if "part.h5" in arguments:
+        Path("part.h5").rename("codes.h5")
+    before = Path("codes.h5").read_bytes()
+    code, _, error = run(capsys, "dedup", "folder", "--exact")
+    assert (code, "the codes are in folder.codes.h5" in error) == (0, True), error
+    assert Path("codes.h5").read_bytes() == before
+
+
+def test_codes_of_a_part_of_the_folder_s_images_take_the_others_in(capsys: Printed) -> None:
+    paint_classes(Path("folder"), each=2)
+    run(capsys, "encode", "folder")
+    shutil.copy("folder/red/00.png", "folder/copy.png")
+    assert "folder: 1 encoded, 6 kept; the codes are in codes.h5" in run(capsys, "dedup", "folder", "--exact")[2]
+
+
 def test_where_no_place_is_free_nothing_is_replaced(capsys: Printed) -> None:
     paint_classes(Path("folder"), each=2)
     paint_classes(Path("other"), each=2)

@@ -145,6 +145,29 @@ def test_overwrite_takes_another_root(capsys: Printed) -> None:
     assert (code, "12 images" in out) == (0, True)
 
 
+def test_other_labels_of_images_that_are_kept_are_told_of(capsys: Printed) -> None:
+    rows = [f"{path.relative_to('folder')},{path.parent.name}" for path in sorted(Path("folder").rglob("*.png"))]
+    run(capsys, "encode", "folder")
+    Path("folder/list.csv").write_text("\n".join(["path,label", *rows]))
+    assert "other labels" not in run(capsys, "encode", "folder/list.csv")[2]
+    Path("folder/list.csv").write_text("\n".join(["path,label", *rows[:-2], *(f"{row}dish" for row in rows[-2:])]))
+    code, out, error = run(capsys, "encode", "folder/list.csv")
+    assert (code, "36 kept" in out, "2 images had other labels in codes.h5" in error) == (0, True, True), error
+
+
+def test_codes_of_another_arithmetic_are_exit_5_with_the_option_that_goes_on(capsys: Printed) -> None:
+    run(capsys, "encode", "folder", "--precision", "bfloat16")
+    code, _, error = run(capsys, "encode", "folder")
+    assert (code, "--precision bfloat16, " in error) == (5, True), error
+
+
+@pytest.mark.parametrize("name", ["codes.h5", "./codes.h5", "absolute"])
+def test_a_shard_does_not_take_the_name_of_all_codes_however_that_is_written(capsys: Printed, name: str) -> None:
+    name = os.path.abspath("codes.h5") if name == "absolute" else name
+    assert run(capsys, "encode", "folder", "--shard", "1/2", "-o", name)[0] == 2
+    assert not Path("codes.h5").exists()
+
+
 def test_another_model_is_exit_5_with_a_hint(capsys: Printed) -> None:
     run(capsys, "encode", "folder")
     write_bundle(Path("other"), seed=1)

@@ -103,7 +103,7 @@ def dedup(
 
 def _open(source: Path, model: Path, stack: ExitStack) -> "tuple[StoredCodes, tuple[Skipped, ...]]":
     """Open a codes file, or encode a folder first; return also what could not be read."""
-    from ganhash_cli.engine import encoder
+    from ganhash_cli.engine import encoder, takeover
     from ganhash_cli.engine import images as pictures
     from ganhash_cli.engine.bundle import Bundle
     from ganhash_cli.engine.codes import open_codes
@@ -112,7 +112,7 @@ def _open(source: Path, model: Path, stack: ExitStack) -> "tuple[StoredCodes, tu
         return stack.enter_context(open_codes(source)), ()
     bundle = Bundle.open(model)
     collection = pictures.collect(source)
-    out = encoder.place(bundle, collection, workspace.CODES)
+    out = takeover.place(bundle, collection, workspace.CODES)
     report = console.follow(encoder.encode(bundle, collection, out))
     console.note(
         f"{console.safe(os.fspath(source))}: {report.encoded:,} encoded, {report.kept:,} kept;"

@@ -70,7 +70,7 @@ def encode(
     from ganhash_cli.engine.shards import Shard
 
     part = None if shard is None else Shard.parse(shard)
-    if part and output == workspace.CODES:
+    if part and output.resolve() == workspace.CODES.resolve():
         raise UsageError(
             f"--shard {part}: {output} is the name of all codes, and this writes a part of them",
             hint=f"name the part: -o part-{part.number:0{len(str(part.count))}d}.h5",
@@ -99,6 +99,10 @@ def encode(
         _show(report)
         if console.verbosity > 0 and report.encoded:
             console.note(_limit(report))
+        if report.relabelled:
+            console.note(
+                f"{wording.counted(report.relabelled, 'image')} had other labels in {console.safe(str(output))}"
+            )
         if report.differing is not None:
             console.note(
                 f"{report.differing:,.0f} of a million bits differ from ONNX Runtime's in float32,"
@@ -123,6 +127,7 @@ def _record(report: "EncodeReport") -> dict[str, Any]:
         "kept": report.kept,
         "skipped": len(report.skipped),
         "dropped": report.dropped,
+        "relabelled": report.relabelled,
         "seconds": round(report.seconds, 3),
         "differing_per_million": report.differing,
         "threads": report.threads,

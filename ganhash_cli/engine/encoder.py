@@ -16,7 +16,7 @@ from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel
 from ganhash_cli.engine import runtime as runtimes
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.engine.codes_format import Header, path_record
+from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.decoders import Decoders
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.draft import Draft
@@ -24,7 +24,7 @@ from ganhash_cli.engine.images import Collection, Entry, Skipped
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.runtime import Runtime
 from ganhash_cli.engine.segments import SIZE, Segments
-from ganhash_cli.errors import CorruptError, UsageError
+from ganhash_cli.errors import CorruptError
 
 BATCH = 32
 PROBE = 128  # images on which a runtime is compared with the usual one
@@ -45,6 +45,7 @@ class Hasher(Protocol):
 class EncodeReport:
     """What an encode did: found = encoded + kept + skipped; `dropped` rows are those of files that are gone.
 
+    `relabelled` images had other labels in what was there before.
     `differing` is how many of a million bits differ from ONNX Runtime's in float32, None where that computed them all.
     `decoding` and `network` are the seconds that `threads` spent on each, added up.
     """
@@ -54,6 +55,7 @@ class EncodeReport:
     encoded: int
     kept: int
     dropped: int
+    relabelled: int
     distinct: int
     seconds: float
     differing: float | None
@@ -94,14 +96,10 @@ def encode(
     started = time.monotonic()
     outputs.require_codes(out)
     refused = [images.refuse(bad.path, bad.reason, strict=strict) for bad in collection.skipped]
-    class_names = collection.class_names if collection.labelled else ()
-    header = Header(
-        *(bundle.bits, bundle.fingerprint, collection.root, bundle.side, bundle.source),
-        *(class_names, numeric, collection.shard),
-    )
+    header = takeover.header_of(bundle, collection, numeric)
     with files.lock(out):
         draft, segments = Draft(header, collection), Segments(out)
-        before = [] if overwrite or not out.exists() else _adopt_output(out, draft, collection)
+        before, relabelled = ([], 0) if overwrite or not out.exists() else _adopt_output(out, draft, collection)
         segments.adopt_into(draft)
         kept = int(draft.done.sum())
         missing = np.flatnonzero(~draft.done).tolist()
@@ -125,6 +123,7 @@ def encode(
         encoded=len(rows.paths) - kept,
         kept=kept,
         dropped=sum(not draft.knows(path) for path in before),
+        relabelled=relabelled,
         distinct=len(distinct.group(rows.codes)),
         seconds=time.monotonic() - started,
         differing=1e6 * float(np.mean(spent.differing)) if spent.differing else None,
@@ -135,37 +134,21 @@ def encode(
     )
 
 
-def place(bundle: Bundle, collection: Collection, usual: Path) -> Path:
-    """Return where a folder's codes are kept: the usual file, or where that is taken one named after the folder.
-
-    Raises `UsageError` where both hold others, which are never replaced.
-    """
-    named = usual.with_name(f"{os.fsdecode(os.path.basename(collection.root)) or 'root'}.{usual.name}")
-    for path in (usual, named):
-        if not path.exists():
-            return path
-        with codes.open_codes(path) as stored:
-            made = (stored.header.root, stored.header.fingerprint, stored.header.bits)
-            if made == (collection.root, bundle.fingerprint, bundle.bits):
-                return path
-    raise UsageError(
-        f"{usual} and {named} hold the codes of other images or of another model",
-        hint="encode the folder into a file of its own with `ganhash encode FOLDER -o FILE`, and name that file",
-    )
-
-
 def skipped_list(out: Path) -> Path:
     """Return the file beside `out` that lists what was skipped."""
     return out.with_name(f"{out.name}.skipped.jsonl")
 
 
-def _adopt_output(out: Path, draft: Draft, collection: Collection) -> list[bytes]:
-    """Take over what `out` holds already, and return its paths; refuse an output of something else."""
+def _adopt_output(out: Path, draft: Draft, collection: Collection) -> tuple[list[bytes], int]:
+    """Take over what `out` holds already; return its paths, and how many images have other labels now.
+
+    An output of something else is refused.
+    """
     with codes.open_codes(out) as stored:
         takeover.require_fit(stored, draft.header)
         takeover.require_no_loss(stored, collection)
         draft.adopt(stored)
-        return stored.paths()
+        return stored.paths(), takeover.relabelled(stored, collection)
 
 
 @dataclass

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
-from ganhash_cli.engine import wording
+from ganhash_cli.engine import codes, wording
+from ganhash_cli.engine.bits import Numeric
+from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import Header
 from ganhash_cli.engine.images import Collection
@@ -12,6 +15,15 @@ from ganhash_cli.engine.segments import same_making
 from ganhash_cli.errors import MismatchError, UsageError
 
 _ELSEWHERE = "write to another file with -o, or replace this one with --overwrite"
+
+
+def header_of(bundle: Bundle, collection: Collection, numeric: Numeric = "float32") -> Header:
+    """Return the header of the codes that a model gives a collection."""
+    class_names = collection.class_names if collection.labelled else ()
+    return Header(
+        *(bundle.bits, bundle.fingerprint, collection.root, bundle.side, bundle.source),
+        *(class_names, numeric, collection.shard),
+    )
 
 
 def require_fit(stored: StoredCodes, header: Header) -> None:
@@ -25,8 +37,12 @@ def require_fit(stored: StoredCodes, header: Header) -> None:
         held, wanted = (f"shard {shard}" if shard else "all images" for shard in (found.shard, header.shard))
         raise UsageError(f"{out} holds the codes of {held}, not of {wanted}", hint=_ELSEWHERE)
     if not same_making(found, header):
-        other = "another model" if found.numeric == header.numeric else found.numeric
-        raise MismatchError(f"{out} holds codes of {other}", hint="replace them with --overwrite, or use -o")
+        anew = "replace them with --overwrite, or use -o"
+        if found.maker[:3] == header.maker[:3]:
+            raise MismatchError(
+                f"{out} holds codes of {found.numeric}", hint=f"keep to it with --precision {found.numeric}, {anew}"
+            )
+        raise MismatchError(f"{out} holds codes of another model", hint=anew)
 
 
 def require_no_loss(stored: StoredCodes, collection: Collection) -> None:
@@ -40,3 +56,39 @@ def require_no_loss(stored: StoredCodes, collection: Collection) -> None:
             f"{stored.path} holds {count} not among those named now, such as {example}, which is still there",
             hint=_ELSEWHERE,
         )
+
+
+def relabelled(stored: StoredCodes, collection: Collection) -> int:
+    """Return how many images have other labels in a collection than in the codes."""
+    if not stored.labelled and not collection.labelled:
+        return 0
+    names = collection.class_names
+    now = {entry.path: {names[label] for label in entry.labels} for entry in collection.entries}
+    before = zip(stored.paths(), stored.labels_between(0, len(stored)), strict=True)
+    return sum(now.get(path, set(labels)) != set(labels) for path, labels in before)
+
+
+def place(bundle: Bundle, collection: Collection, usual: Path) -> Path:
+    """Return where a folder's codes are kept: the usual file, or where that holds others one named after the folder.
+
+    Others are those that cannot be brought up to date without losing rows or labels. Raises `UsageError` where both
+    hold such, which are never replaced.
+    """
+    named = usual.with_name(f"{os.fsdecode(os.path.basename(collection.root)) or 'root'}.{usual.name}")
+    for path in (usual, named):
+        if not path.exists() or _takes(path, bundle, collection):
+            return path
+    raise UsageError(
+        f"{usual} and {named} hold other codes: of other images, labels or parts, or of another model",
+        hint="encode the folder into a file of its own with `ganhash encode FOLDER -o FILE`, and name that file",
+    )
+
+
+def _takes(path: Path, bundle: Bundle, collection: Collection) -> bool:
+    with codes.open_codes(path) as stored:
+        try:
+            require_fit(stored, header_of(bundle, collection))
+            require_no_loss(stored, collection)
+        except (UsageError, MismatchError):
+            return False
+        return not relabelled(stored, collection)

@@ -45,6 +45,21 @@ def interrupt(folder: Path, out: Path, after: int) -> None:
         work.throw(Interrupted(2))
 
 
+def refuse_to_list(monkeypatch: pytest.MonkeyPatch, folder: Path, error: OSError) -> None:
+    """Let the listing of a folder fail; where it says that it is gone, it is."""
+    scan = os.scandir
+
+    def scandir(path: bytes) -> Any:
+        if path == os.fsencode(folder):
+            error.filename = path
+            if isinstance(error, FileNotFoundError):
+                shutil.rmtree(folder)
+            raise error
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Seventy-two images, so that a run takes three steps."""
@@ -151,6 +166,25 @@ def test_rows_of_files_that_are_still_there_are_not_dropped(folder: Path, out: P
     assert ("-o" in caught.value.hint, "--overwrite" in caught.value.hint) == (True, True)
     assert out.read_bytes() == before
     assert run(folder / "list.csv", out, overwrite=True).images == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [(PermissionError(13, "Permission denied"), True), (FileNotFoundError(2, "No"), False)]
+)
+def test_rows_below_a_folder_that_cannot_be_read_for_now_are_kept(
+    folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, kept: bool
+) -> None:
+    shutil.copytree(folder / "red", folder / "red-too")
+    run(folder, out)
+    before = out.read_bytes()
+    refuse_to_list(monkeypatch, folder / "red", error)
+    report = run(folder, out)
+    assert (report.kept, report.dropped, [bad.path for bad in report.skipped]) == (
+        72 + 24 * kept,
+        24 * (not kept),
+        [b"red"],
+    )
+    assert (out.read_bytes() == before) is kept
 
 
 @pytest.mark.usefixtures("small_segments")

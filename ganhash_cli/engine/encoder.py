@@ -91,15 +91,15 @@ def encode(
     Codes of unchanged files are kept from `out` and from a stopped run. The runtime called `runtime_name` computes the
     others in the arithmetic `numeric`; `runtime` stands in its place. Raises `UsageError` where `out` holds another
     root or shard, or images that are still there but not in the collection, `MismatchError` where it holds codes of
-    another model or arithmetic, `InputError` where no image is usable; a shard may hold none.
+    another model or arithmetic, `InputError` where no image is usable; a shard may hold none. Rows below a folder that
+    cannot be listed now are kept as they are.
     """
     started = time.monotonic()
     outputs.require_codes(out)
     refused = [images.refuse(bad.path, bad.reason, strict=strict) for bad in collection.skipped]
-    header = takeover.header_of(bundle, collection, numeric)
     with files.lock(out):
-        draft, segments = Draft(header, collection), Segments(out)
-        before, relabelled = ([], 0) if overwrite or not out.exists() else _adopt_output(out, draft, collection)
+        draft, collection, before, relabelled = _begin(out, bundle, collection, numeric, overwrite)
+        segments = Segments(out)
         segments.adopt_into(draft)
         kept = int(draft.done.sum())
         missing = np.flatnonzero(~draft.done).tolist()
@@ -114,7 +114,7 @@ def encode(
         if not draft.done.any() and collection.shard is None:  # a shard of few images may hold none
             raise images.nothing_usable(collection, refused)
         rows = draft.rows(np.flatnonzero(draft.done).tolist(), labelled=collection.labelled)
-        codes.write(out, header, rows)
+        codes.write(out, draft.header, rows)
         _list_skipped(out, refused)
         segments.remove()
     return EncodeReport(
@@ -139,16 +139,22 @@ def skipped_list(out: Path) -> Path:
     return out.with_name(f"{out.name}.skipped.jsonl")
 
 
-def _adopt_output(out: Path, draft: Draft, collection: Collection) -> tuple[list[bytes], int]:
-    """Take over what `out` holds already; return its paths, and how many images have other labels now.
+def _begin(
+    out: Path, bundle: Bundle, collection: Collection, numeric: Numeric, overwrite: bool
+) -> tuple[Draft, Collection, list[bytes], int]:
+    """Take over what `out` holds already, unless it is to be overwritten; refuse an output of something else.
 
-    An output of something else is refused.
+    Return the draft and its collection, the paths in `out`, and how many of these have other labels now.
     """
+    if overwrite or not out.exists():
+        return Draft(takeover.header_of(bundle, collection, numeric), collection), collection, [], 0
     with codes.open_codes(out) as stored:
-        takeover.require_fit(stored, draft.header)
+        takeover.require_fit(stored, takeover.header_of(bundle, collection, numeric))
+        collection = takeover.with_unread(collection, stored)
         takeover.require_no_loss(stored, collection)
+        draft = Draft(takeover.header_of(bundle, collection, numeric), collection)
         draft.adopt(stored)
-        return stored.paths(), takeover.relabelled(stored, collection)
+        return draft, collection, stored.paths(), takeover.relabelled(stored, collection)
 
 
 @dataclass

@@ -58,7 +58,8 @@ class Skipped:
 class Collection:
     """The images of one source in the byte order of their paths; `labels` index `class_names`.
 
-    With a `shard` they are those of that part, but `class_names` are those of all.
+    With a `shard` they are those of that part, but `class_names` are those of all. `unread` are folders that are there
+    but could not be listed.
     """
 
     root: bytes
@@ -66,6 +67,7 @@ class Collection:
     class_names: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     shard: Shard | None = None
+    unread: tuple[bytes, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -114,9 +116,16 @@ def from_folder(folder: Path) -> Collection:
     folders = sorted({name.split(b"/")[0] for name in names if b"/" in name})
     number = {name: (index,) for index, name in enumerate(folders)}
     labels = [number[name.split(b"/")[0]] if b"/" in name else () for name in names]
-    class_names = tuple(name.decode(errors="backslashreplace") for name in folders)
+    class_names = tuple(map(class_name, folders))
     refused = [Skipped(os.path.relpath(e.filename, root), e.strerror or str(e)) for e in unreadable]
-    return _collection(root, zip(names, labels, [""] * len(names), strict=True), class_names, refused)
+    found = _collection(root, zip(names, labels, [""] * len(names), strict=True), class_names, refused)
+    there = [bad.path for bad, e in zip(refused, unreadable, strict=True) if not isinstance(e, FileNotFoundError)]
+    return replace(found, unread=tuple(there))
+
+
+def class_name(folder: bytes) -> str:
+    """Return what the class of a folder's images is called."""
+    return folder.decode(errors="backslashreplace")
 
 
 def from_names(names: Iterable[bytes]) -> Collection:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from ganhash_cli.engine import codes, wording
+from ganhash_cli.engine import codes, images, wording
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import Header
-from ganhash_cli.engine.images import Collection
+from ganhash_cli.engine.images import Collection, Entry
 from ganhash_cli.engine.segments import same_making
 from ganhash_cli.errors import MismatchError, UsageError
 
@@ -58,6 +59,27 @@ def require_no_loss(stored: StoredCodes, collection: Collection) -> None:
         )
 
 
+def with_unread(collection: Collection, stored: StoredCodes) -> Collection:
+    """Add to a folder's images those, as they were encoded, that lie below folders which cannot be listed now."""
+    listed = {entry.path for entry in collection.entries}
+    below = tuple(folder + b"/" for folder in collection.unread)
+    rows = [row for row, path in enumerate(stored.paths()) if path.startswith(below) and path not in listed]
+    if not rows:
+        return collection
+    paths, sizes, times = stored.paths(), stored.column("size").tolist(), stored.column("mtime_ns").tolist()
+    classes = {paths[row]: images.class_name(paths[row].split(b"/")[0]) for row in rows}
+    names = tuple(sorted({*collection.class_names, *classes.values()}))
+    number = {name: index for index, name in enumerate(names)}
+    entries = [
+        *(
+            replace(entry, labels=tuple(number[collection.class_names[old]] for old in entry.labels))
+            for entry in collection.entries
+        ),
+        *(Entry(paths[row], sizes[row], times[row], (number[classes[paths[row]]],)) for row in rows),
+    ]
+    return replace(collection, entries=tuple(sorted(entries, key=lambda entry: entry.path)), class_names=names)
+
+
 def relabelled(stored: StoredCodes, collection: Collection) -> int:
     """Return how many images have other labels in a collection than in the codes."""
     if not stored.labelled and not collection.labelled:
@@ -88,7 +110,8 @@ def _takes(path: Path, bundle: Bundle, collection: Collection) -> bool:
     with codes.open_codes(path) as stored:
         try:
             require_fit(stored, header_of(bundle, collection))
-            require_no_loss(stored, collection)
+            wanted = with_unread(collection, stored)
+            require_no_loss(stored, wanted)
         except (UsageError, MismatchError):
             return False
-        return not relabelled(stored, collection)
+        return not relabelled(stored, wanted)

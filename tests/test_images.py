@@ -550,6 +550,57 @@ def test_a_field_without_end_is_refused(tmp_path: Path) -> None:
         listed(tmp_path, "path\n" + "a" * 200_000)
 
 
+def test_rows_of_one_image_unite_their_labels(tmp_path: Path) -> None:
+    collection = listed(tmp_path, "path,label\na.png,sky\nb/c.png,sky\n./a.png,sea\n")
+    assert labels(collection) == {b"a.png": ["sea", "sky"], b"b/c.png": ["sky"]}
+
+
+def test_two_splits_of_one_image_are_refused_with_both_lines(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"line 4 puts './a\.png' into the split 'query', line 2 into 'train'"):
+        listed(tmp_path, "path,label,split\na.png,sky,train\nb/c.png,sky,\n./a.png,sea,query\n")
+
+
+def test_blanks_around_labels_do_not_count(tmp_path: Path) -> None:
+    assert listed(tmp_path, "path,label\na.png, cat\nb/c.png,cat \n").class_names == ("cat",)
+
+
+def test_a_row_of_commas_alone_is_blank(tmp_path: Path) -> None:
+    collection = listed(tmp_path, "path,label,split\na.png,cat,\n,,\n , ,\n")
+    assert (paths(collection), collection.skipped) == ([b"a.png"], ())
+
+
+def test_splits_may_have_capitals_and_blanks(tmp_path: Path) -> None:
+    collection = listed(tmp_path, "path,label,split\na.png,cat, VAL\nb/c.png,cat,Train \n")
+    assert [entry.split for entry in collection.entries] == ["val", "train"]
+
+
+def test_an_unknown_split_is_refused_with_its_line_and_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="line 3: there is no split 'Tain'") as raised:
+        listed(tmp_path, "path,label,split\na.png,cat,train\nb/c.png,cat,Tain\n")
+    assert "train, val, test, query or database" in raised.value.hint
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_an_absolute_path_in_the_folder_of_the_csv_is_as_good_as_a_relative_one(tmp_path: Path, link: bool) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    place = put(tmp_path / "here", "a.png").with_name("link" if link else "here")
+    (place / "list.csv").write_text(f"path\n{place}/a.png\n")
+    assert paths(images.from_csv(place / "list.csv")) == [b"a.png"]
+
+
+def test_a_path_outside_comes_with_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as raised:
+        listed(tmp_path, "path\n/etc/a.png\n")
+    assert "folder of its images" in raised.value.hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_csv_in_utf_16_is_refused_with_what_to_save_it_as(encoding: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="UTF-16") as raised:
+        listed(tmp_path, "path,label\na.png,cat\n".encode(encoding))
+    assert raised.value.hint == "save it as UTF-8"
+
+
 # Digest, sizes and loading
 
 

@@ -220,6 +220,15 @@ def test_a_file_that_was_changed_since_is_told_of_and_never_listed(capsys: Print
     assert listed("codes.h5", "--max-distance", "2") == []
 
 
+def test_a_file_with_an_impossible_time_is_no_changed_one(capsys: Printed) -> None:
+    paint_classes(Path("folder"), each=1)
+    shutil.copy("folder/red/00.png", "folder/copy.png")
+    os.utime("folder/copy.png", (10_413_792_000, 10_413_792_000))  # in 2300
+    run(capsys, "encode", "folder")
+    [group] = grouped(capsys, "codes.h5", "--exact")
+    assert [image["fault"] for image in group["images"]] == [None, None]
+
+
 @pytest.mark.parametrize("flag", ["-f", "-0"])
 def test_names_of_near_ones_are_listed_only_where_a_distance_was_given(capfd: Printed, flag: str) -> None:
     noise("a.png", (30, 30))

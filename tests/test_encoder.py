@@ -131,6 +131,12 @@ def test_distinct_codes_are_counted(tmp_path: Path, out: Path) -> None:
     assert run(tmp_path / "folder", out).distinct == 2
 
 
+def test_a_file_with_an_impossible_time_is_encoded_once(folder: Path, out: Path) -> None:
+    os.utime(folder / "red" / "00.png", (10_413_792_000, 10_413_792_000))  # in 2300
+    assert run(folder, out).encoded == 72
+    assert run(folder, out).kept == 72
+
+
 def test_a_second_run_computes_nothing_and_changes_nothing(folder: Path, out: Path) -> None:
     run(folder, out)
     before, runtime = out.read_bytes(), LinearHash()

@@ -118,6 +118,11 @@ def test_a_temporary_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == [theirs, "file"]
 
 
+@pytest.mark.parametrize(("found", "wanted"), [(7, 7), (10**19, 2**63 - 1), (-(10**19), -(2**63))])
+def test_a_time_that_64_bits_cannot_hold_is_the_nearest_they_can(found: int, wanted: int) -> None:
+    assert files.mtime_ns(os.stat_result([0] * 10, {"st_mtime_ns": found})) == wanted
+
+
 def test_json_comes_back_as_it_was_written(tmp_path: Path) -> None:
     value = {"name": "Ä\udc80".encode(errors="replace").decode(), "numbers": [1, 2.5, None]}
     files.write_json(tmp_path / "value.json", value)

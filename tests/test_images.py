@@ -373,6 +373,14 @@ def test_labels_that_are_not_utf_8_stay_apart(tmp_path: Path) -> None:
     assert len(set(images.from_folder(tmp_path).class_names)) == 2
 
 
+def test_folders_that_would_share_one_class_are_refused(tmp_path: Path) -> None:
+    os.mkdir(os.fsencode(tmp_path) + b"/\xff")
+    put(tmp_path, os.fsdecode(b"\xff/1.png"), "\\xff/2.png", "a/3.png")
+    with pytest.raises(UsageError, match=r"two folders .* would be one class") as raised:
+        images.from_folder(tmp_path)
+    assert raised.value.hint == "rename one of them"
+
+
 @pytest.mark.parametrize("mark", [fakes.DESCRIPTION, f"{fakes.WORK}/{pool.PLAN}"])
 def test_fakes_below_a_folder_are_none_of_its_images(mark: str, tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "fakes/cat/000000.png", "fakes/grid.png")
@@ -437,6 +445,22 @@ def test_names_are_relative_to_the_current_folder(tmp_path: Path, monkeypatch: p
     assert paths(images.from_names(names)) == [b"a.png", b"b/1.png"]
 
 
+def test_names_by_a_link_to_the_current_folder_are_relative_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "here", "b/1.png", "a.png")
+    put(tmp_path / "there", "2.png")
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    (tmp_path / "here" / "out").symlink_to(tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "here")
+    names = [os.fsencode(tmp_path / "link" / "b/1.png"), os.fsencode(tmp_path / "link" / "a.png"), b"out/2.png"]
+    collection = images.from_names(names)
+    assert (collection.root, paths(collection)) == (
+        os.fsencode(tmp_path / "here"),
+        [b"a.png", b"b/1.png", b"out/2.png"],
+    )
+
+
 def test_a_name_outside_makes_all_relative_to_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "here/a.png", "there/b.png")
     monkeypatch.chdir(tmp_path / "here")
@@ -450,6 +474,10 @@ def test_a_name_that_leads_nowhere_is_skipped(name: bytes, tmp_path: Path, monke
     monkeypatch.chdir(put(tmp_path, "a.png"))
     collection = images.from_names([b"a.png", name])
     assert (paths(collection), len(collection.skipped)) == ([b"a.png"], 1)
+
+
+def test_a_name_outside_that_leads_nowhere_is_skipped() -> None:
+    assert [bad.path for bad in images.from_names([b"/nul\0/a.png"]).skipped] == [b"nul\0/a.png"]
 
 
 def test_collect_takes_a_folder_a_list_or_an_image(tmp_path: Path) -> None:

@@ -223,9 +223,9 @@ class _Batches:
                 except OSError as error:
                     square = Undecodable(error.strerror or str(error))
                     break
-                if (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns):
+                if (status.st_size, files.mtime_ns(status)) == (entry.size, entry.mtime_ns):
                     break
-                entry = replace(entry, size=status.st_size, mtime_ns=status.st_mtime_ns)
+                entry = replace(entry, size=status.st_size, mtime_ns=files.mtime_ns(status))
                 square = self._decode([entry])[0]
             else:
                 square = Undecodable("changed while it was read")

@@ -111,7 +111,7 @@ class Fakes:
         entries = []
         for fake in self._in_order:
             status = (self.folder / fake.path).stat()
-            entries.append(Entry(os.fsencode(fake.path), status.st_size, status.st_mtime_ns, fake.labels))
+            entries.append(Entry(os.fsencode(fake.path), status.st_size, files.mtime_ns(status), fake.labels))
         return Collection(os.path.abspath(os.fsencode(self.folder)), tuple(entries), self.class_names)
 
     @property

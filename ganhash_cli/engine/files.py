@@ -66,6 +66,11 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         stream.flush()
 
 
+def mtime_ns(status: os.stat_result) -> int:
+    """Return when a file was changed, in nanoseconds, within 64 bits: clocks go wrong, and file systems bear it."""
+    return max(-(1 << 63), min(status.st_mtime_ns, (1 << 63) - 1))
+
+
 def relative(path: bytes, folder: bytes) -> bytes:
     """Return an absolute path as it is relative to an absolute folder, or unchanged where it is on another drive."""
     try:

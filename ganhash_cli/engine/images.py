@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import functools
 import hashlib
 import io
+import itertools
 import os
 import stat
 import tempfile
@@ -20,7 +22,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import decoders, decoding, wording
+from ganhash_cli.engine import decoders, decoding, files, wording
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.shards import Shard
@@ -121,6 +123,11 @@ def from_folder(folder: Path) -> Collection:
     number = {name: (index,) for index, name in enumerate(folders)}
     labels = [number[name.split(b"/")[0]] if b"/" in name else () for name in names]
     class_names = tuple(map(class_name, folders))
+    for one, other in itertools.pairwise(sorted(class_names)):
+        if one == other:  # a name that is not UTF-8, and one that reads as we show such
+            raise UsageError(
+                f"two folders in {os.fsdecode(root)} would be one class, {one!r}", hint="rename one of them"
+            )
     refused = [Skipped(os.path.relpath(e.filename, root), e.strerror or str(e)) for e in unreadable]
     found = _collection(root, zip(names, labels, [""] * len(names), strict=True), class_names, refused)
     there = [bad.path for bad, e in zip(refused, unreadable, strict=True) if not isinstance(e, FileNotFoundError)]
@@ -133,13 +140,24 @@ def class_name(folder: bytes) -> str:
 
 
 def from_names(names: Iterable[bytes]) -> Collection:
-    """List images by name, without labels, relative to the current folder or, if one lies outside, to `/`."""
-    files = [os.path.abspath(name) for name in names]
-    here = os.path.realpath(b".")
-    inside = all(file.startswith(os.path.join(here, b"")) for file in files)
-    root = here if inside else b"/"
-    relative = dict.fromkeys(os.path.relpath(file, root) for file in files)
-    return _collection(root, ((name, (), "") for name in relative), ())
+    """List images by name, without labels, relative to the current folder or, if one lies outside, to `/`.
+
+    A name may lead into the current folder by a link, as `$PWD` does where it was entered by one.
+    """
+    here = os.path.join(os.path.realpath(b"."), b"")
+    real = functools.cache(os.path.realpath)
+
+    def below(file: bytes) -> bytes:
+        folder, name = os.path.split(file)
+        return file if file.startswith(here) or b"\0" in folder else os.path.join(real(folder), name)
+
+    absolute = [os.path.abspath(name) for name in names]
+    inside = [below(file) for file in absolute]
+    if all(file.startswith(here) for file in inside):
+        root, relative = here.rstrip(b"/") or b"/", [file.removeprefix(here) for file in inside]
+    else:
+        root, relative = b"/", [os.path.relpath(file, b"/") for file in absolute]
+    return _collection(root, ((name, (), "") for name in dict.fromkeys(relative)), ())
 
 
 def from_csv(file: Path) -> Collection:
@@ -237,15 +255,15 @@ def load(collection: Collection, side: int, *, strict: bool = False, scratch: Pa
             array = np.memmap(stream, np.uint8, "w+", shape=shape)
     entries: list[Entry] = []
     skipped = list(collection.skipped)
-    files = [collection.file(entry) for entry in collection.entries]
-    for index, (entry, result) in enumerate(zip(collection.entries, decoders.squares(files, side), strict=True)):
+    paths = [collection.file(entry) for entry in collection.entries]
+    for index, (entry, result) in enumerate(zip(collection.entries, decoders.squares(paths, side), strict=True)):
         if isinstance(result, Undecodable):
             skipped.append(refuse(entry.path, str(result), strict=strict))
         else:
             array[len(entries)] = result
             entries.append(entry)
-        if index % 64 == 63 or index + 1 == len(files):
-            yield Progress("reading images", index + 1, len(files), unit="images")
+        if index % 64 == 63 or index + 1 == len(paths):
+            yield Progress("reading images", index + 1, len(paths), unit="images")
     if not entries:
         raise nothing_usable(collection, skipped)
     return Pixels(array[: len(entries)], tuple(entries), tuple(skipped))
@@ -284,7 +302,7 @@ def _collection(
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be waited for without end
             skipped.append(Skipped(name, "not a regular file"))
             continue
-        entries.append(Entry(name, status.st_size, status.st_mtime_ns, labels, split))
+        entries.append(Entry(name, status.st_size, files.mtime_ns(status), labels, split))
     return Collection(root, tuple(entries), class_names, tuple(skipped))
 
 

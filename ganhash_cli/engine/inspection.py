@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ganhash_cli.engine import decoders, decoding
+from ganhash_cli.engine import decoders, decoding, files
 from ganhash_cli.engine.codes import CHANGED, StoredCodes
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.progress import Progress, Work
@@ -76,7 +76,7 @@ def digests(looks: Sequence[Look]) -> Work[dict[bytes, str]]:
 def _look(path: bytes, size: int, mtime_ns: int) -> Look:
     try:
         status = os.stat(path)
-        if (status.st_size, status.st_mtime_ns) != (size, mtime_ns):
+        if (status.st_size, files.mtime_ns(status)) != (size, mtime_ns):
             raise Undecodable(CHANGED)
         width, height = decoding.dimensions(path)
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import IO, Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes_format, safe_hdf5
+from ganhash_cli.engine import bits, codes_format, files, safe_hdf5
 from ganhash_cli.engine.chunks import DEFLATE
 from ganhash_cli.engine.codes_format import AGAIN, COLUMNS, Header, Rows, inside
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
@@ -89,7 +89,7 @@ class StoredCodes:
         except OSError:
             return False
         made = [int(self.read(name, row, row + 1)[0]) for name in ("size", "mtime_ns")]
-        return [found.st_size, found.st_mtime_ns] != made
+        return [found.st_size, files.mtime_ns(found)] != made
 
     def paths(self) -> list[bytes]:
         """Return the paths of all rows."""

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.web.search import SOME
 from linear_hash import BITS
 from pictures import paint
-from serving import FIRST, Served, encode_again, serving, work_in
+from serving import FIRST, Served, encode_again, serving, serving_in, work_in
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install 'ganhash[dev]' brings it"
@@ -377,6 +378,60 @@ def test_an_image_that_changed_is_shown_as_such(page: Any, photo: Path) -> None:
     finally:
         changed.write_bytes(content)
         os.utime(changed, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+@pytest.fixture
+def growing(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """The page of a collection of its own, which the test changes."""
+    with serving_in(tmp_path) as running, contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        page.goto(running.url)
+        sync_api.expect(page.locator("#examples li")).to_have_count(SOME)
+        yield page
+
+
+def encode_one_more_class() -> None:
+    for number in range(12):
+        paint(Path(f"folder/amber/{number:02}.png"), (255, 190, 0), seed=3000 + number)
+    encode_again(Bundle.open(Path("model")))
+
+
+def test_labels_and_the_count_are_those_of_new_codes_after_the_next_search(growing: Any) -> None:
+    drop(growing, FIRST.read_bytes())
+    wait_for_results(growing)
+    growing.locator("#label").select_option("blue")
+    wait_for_results(growing)
+    encode_one_more_class()
+    drop(growing, FIRST.read_bytes())
+    sync_api.expect(growing.locator("#about")).to_contain_text("48 images")
+    assert growing.locator("#label option").all_text_contents() == ["all", "amber", "blue", "green", "red"]
+    sync_api.expect(growing.locator("#label")).to_have_value("blue")
+
+
+def test_the_images_it_begins_with_are_those_of_new_codes(growing: Any) -> None:
+    drop(growing, FIRST.read_bytes())
+    wait_for_results(growing)
+    encode_one_more_class()
+    growing.go_back()
+    sync_api.expect(growing.locator("#examples .label").first).to_have_text("amber")
+    sync_api.expect(growing.locator("#about")).to_contain_text("48 images")
+    growing.locator("#examples li").last.scroll_into_view_if_needed()
+    growing.wait_for_function("() => document.querySelector('#examples li:last-child img').naturalWidth === 192")
+    assert growing.locator("#examples .empty:visible").count() == 0
+
+
+def test_a_picture_it_begins_with_whose_codes_were_replaced_is_asked_for_anew(browser: Any, tmp_path: Path) -> None:
+    with serving_in(tmp_path) as running, contextlib.closing(browser.new_context()) as context:
+        page, held, released = context.new_page(), list[Any](), threading.Event()
+        page.route("**/thumbnail/**", lambda route: route.continue_() if released.is_set() else held.append(route))
+        page.goto(running.url)
+        sync_api.expect(page.locator("#examples li")).to_have_count(SOME)
+        encode_one_more_class()
+        released.set()
+        for route in held:
+            route.continue_()
+        sync_api.expect(page.locator("#examples .label").first).to_have_text("amber")
+        sync_api.expect(page.locator("#about")).to_contain_text("48 images")
 
 
 def test_a_name_that_is_markup_stays_text(page: Any, served: Served, photo: Path) -> None:

@@ -7,6 +7,7 @@ const none = { code: "", path: "", picture: "", name: "" }; // no query: what th
 const state = { ...none, bits: 0, codes: "", offset: 0, total: 0, counts: [], complete: true };
 let asking = null; // what is under way, so that a newer question ends it
 let blob = ""; // the address of the picture that was dropped
+let examples = ""; // of which codes the images are that the page begins with
 
 const number = (value) => value.toLocaleString("en");
 
@@ -129,11 +130,22 @@ function begin() {
   showQuery();
   remember(false);
   replace({ bits: limits.bits, codes: "", counts: [], total: 0, complete: true, offset: 0, hits: [], note: limits.note });
+  welcome();
+  return run(async (signal) => {
+    if (examples && !(await renewed(examples))) return null;
+    return ask("/api/images", { signal });
+  }, (found) => {
+    welcome();
+    if (!found) return;
+    examples = found.codes;
+    $("examples").replaceChildren(...found.images.map(card));
+  });
+}
+
+function welcome() {
   $("status").textContent = limits.images
     ? "Click an image to find those most like it; or drop, paste or choose one of your own."
     : "There are no images here yet: encode a folder that has some.";
-  if ($("examples").children.length) return;
-  return run((signal) => ask("/api/images", { signal }), (found) => $("examples").replaceChildren(...found.images.map(card)));
 }
 
 // Shows a new query and the first of its neighbours.
@@ -174,6 +186,7 @@ function append(found) {
   watcher.observe($("more"));
   describe(found);
   note(found.note);
+  if (limits && found.codes && found.codes !== limits.codes) about().catch((error) => fail(error.message));
 }
 
 function describe(found) {
@@ -232,6 +245,7 @@ async function missing(hit, image, empty) {
     setTimeout(() => missing(hit, image, empty), 1000 * Number(answer.headers.get("Retry-After") || 1));
     return;
   }
+  if (answer && answer.status === 409 && !state.code) return begin(); // other codes took their place
   const body = answer ? await answer.json().catch(() => null) : null;
   empty.textContent = body ? body.error : "the server does not answer";
   image.hidden = true;
@@ -313,8 +327,17 @@ async function about() {
   $("about").textContent = `${number(limits.images)} images, codes of ${limits.bits} bits`;
   note(limits.note);
   $("distance").max = limits.bits;
-  for (const label of limits.labels) $("label").add(new Option(label, label));
-  $("label-field").hidden = !limits.labels.length;
+  const chosen = $("label").value;
+  const labels = chosen && !limits.labels.includes(chosen) ? [...limits.labels, chosen] : limits.labels;
+  $("label").replaceChildren(new Option("all", ""), ...labels.map((label) => new Option(label, label)));
+  $("label").value = chosen;
+  $("label-field").hidden = !labels.length;
+}
+
+// Asks again what is searched, and tells whether that is not the given codes any more.
+async function renewed(codes) {
+  await about();
+  return limits.codes !== codes;
 }
 
 function listen() {

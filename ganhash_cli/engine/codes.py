@@ -13,7 +13,7 @@ from typing import IO, Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes_format, files, safe_hdf5
+from ganhash_cli.engine import bits, codes_format, safe_hdf5
 from ganhash_cli.engine.chunks import DEFLATE
 from ganhash_cli.engine.codes_format import AGAIN, COLUMNS, Header, Rows, inside
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
@@ -83,13 +83,15 @@ class StoredCodes:
         return inside(self.read("path_bytes", start, end).tobytes(), self.path)
 
     def changed(self, row: int) -> bool:
-        """Whether the file of a row is there, but by size or time another than was encoded."""
+        """Whether the file of a row is there, but of another size than was encoded.
+
+        Its time says less: a copy of a whole collection often has new ones.
+        """
         try:
-            found = os.stat(os.path.join(self.header.root, self.path_of(row)))
+            size = os.stat(os.path.join(self.header.root, self.path_of(row))).st_size
         except OSError:
             return False
-        made = [int(self.read(name, row, row + 1)[0]) for name in ("size", "mtime_ns")]
-        return [found.st_size, files.mtime_ns(found)] != made
+        return size != int(self.read("size", row, row + 1)[0])
 
     def paths(self) -> list[bytes]:
         """Return the paths of all rows."""

@@ -489,14 +489,12 @@ def test_an_image_that_has_gone_is_told_of(own: Served) -> None:
 
 
 def test_an_image_that_changed_is_not_shown_under_its_old_code(own: Served) -> None:
-    content, found = FIRST.read_bytes(), FIRST.stat()
+    content = FIRST.read_bytes()
     assert own.ask("/thumbnail/0").status == 200
     FIRST.write_bytes(Path("folder/red/00.png").read_bytes())
     answer = own.ask("/thumbnail/0")
     assert (answer.status, answer.json["error"]) == (410, "blue/00.png changed since it was encoded")
-    FIRST.write_bytes(content)  # another time is all that tells
-    assert own.ask("/thumbnail/0").status == 410
-    os.utime(FIRST, ns=(found.st_atime_ns, found.st_mtime_ns))
+    FIRST.write_bytes(content)  # with another time, as a copy has
     assert own.ask("/thumbnail/0").status == 200
 
 

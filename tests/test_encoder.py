@@ -137,6 +137,16 @@ def test_a_file_with_an_impossible_time_is_encoded_once(folder: Path, out: Path)
     assert run(folder, out).kept == 72
 
 
+def test_codes_that_only_their_owner_may_read_and_a_link_to_them_stay_so(folder: Path, out: Path) -> None:
+    run(folder, out)
+    out.chmod(0o600)
+    link = out.parent.parent / "codes.h5"
+    link.symlink_to(out)
+    (folder / "red" / "00.png").unlink()
+    assert run(folder, link).kept == 71
+    assert (link.is_symlink(), out.stat().st_mode & 0o777) == (True, 0o600)
+
+
 def test_a_second_run_computes_nothing_and_changes_nothing(folder: Path, out: Path) -> None:
     run(folder, out)
     before, runtime = out.read_bytes(), LinearHash()

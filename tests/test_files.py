@@ -43,6 +43,45 @@ def test_a_file_appears_only_once_it_is_whole(tmp_path: Path) -> None:
     assert (tmp_path / "new").read_bytes() == b"whole"
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
+def test_a_file_that_is_written_anew_keeps_its_mode(mode: int, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(mode)
+    with files.atomic_write(tmp_path / "file") as stream:
+        stream.write(b"new")
+    assert ((tmp_path / "file").read_bytes(), (tmp_path / "file").stat().st_mode & 0o7777) == (b"new", mode)
+
+
+def test_nobody_reads_a_file_while_it_is_written_who_could_not_read_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o600)
+    with files.atomic_write(tmp_path / "file") as stream:
+        assert os.fstat(stream.fileno()).st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_a_link_and_what_it_leads_to_is_written(there: bool, tmp_path: Path) -> None:
+    (tmp_path / "big").mkdir()
+    if there:
+        (tmp_path / "big" / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("big/file")
+    with files.atomic_write(tmp_path / "link") as stream:
+        stream.write(b"new")
+    assert (os.readlink(tmp_path / "link"), (tmp_path / "big" / "file").read_bytes()) == ("big/file", b"new")
+    assert (names(tmp_path), names(tmp_path / "big")) == (["big", "link"], ["file"])
+
+
+def test_a_file_and_a_link_to_it_have_one_lock(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("codes.h5")
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "codes.h5")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(LockedError, match="link is being written"), files.lock(tmp_path / "link"):
+            pass
+        holder.communicate("")
+
+
 def test_missing_folders_are_made(tmp_path: Path) -> None:
     with files.atomic_write(tmp_path / "a" / "b" / "new") as stream:
         stream.write(b"whole")

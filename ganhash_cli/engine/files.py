@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,21 +42,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Give the name of a temporary file in the folder of `path`; it takes its place only once it is whole.
 
     The temporary is synced before the rename and the folder after it, so that after a crash `path` is the old
-    file or the new one, never a part.
+    file or the new one, never a part. The new file has the mode of the old one; a link to it stays a link.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path)
+        target = _linked(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(target)
+        mode = _mode(target)
         try:
+            if mode is not None:  # nobody may read the new one who could not read the old one, at no time
+                os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
             yield temporary
             with temporary.open("rb") as written:
+                if mode is not None:
+                    os.fchmod(written.fileno(), mode)
                 os.fsync(written.fileno())
-            os.replace(temporary, path)
+            os.replace(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        sync_folder(target.parent)
 
 
 @contextmanager
@@ -128,10 +135,11 @@ def lock(path: Path) -> Iterator[None]:
     """Hold `path` for this process; `LockedError` names the owner where another one holds it."""
     from filelock import FileLock, SoftFileLock, Timeout
 
-    lock_path = path.with_name(f".{path.name}.lock")
-    owner_path = path.with_name(f".{path.name}.owner")
+    target = _linked(path)
+    lock_path = target.with_name(f".{target.name}.lock")
+    owner_path = target.with_name(f".{target.name}.owner")
     with storage_errors(lock_path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock_path, timeout=0)
         try:
             try:
@@ -157,6 +165,18 @@ def lock(path: Path) -> Iterator[None]:
         # Removed while still held: whoever had opened it finds it gone on getting the lock, and tries anew.
         lock_path.unlink(missing_ok=True)
         held.release()
+
+
+def _linked(path: Path) -> Path:
+    """Return what a link leads to, so that the link stays and both names have one lock; or `path` itself."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _mode(path: Path) -> int | None:
+    """Return the mode of a file, None where there is none, or on Windows, which has no such modes."""
+    if os.name == "nt" or not path.is_file():
+        return None
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _remove_stale(path: Path) -> None:

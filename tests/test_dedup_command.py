@@ -153,6 +153,22 @@ def test_exact_finds_identical_images_only_and_parts_those_of_one_code(capsys: P
     assert {kind for group in found for _, kind, _ in kinds(group)} == {"best", "exact"}
 
 
+def test_exact_finds_equal_pictures_whose_codes_are_only_near(capsys: Printed) -> None:
+    noise("a.png", seed=1)
+    noise("b.png", seed=2)
+    for path in (Path("folder/same.bmp"), Path("incoming/same.bmp")):
+        path.parent.mkdir(exist_ok=True)
+        with Image.open("folder/a.png") as image:
+            image.save(path)
+    store("codes.h5", {"a.png": 0b01, "b.png": 0b10, "same.bmp": 0b00})
+    [group] = grouped(capsys, "codes.h5", "--exact")
+    assert sorted(names(group)) == ["a.png", "same.bmp"]
+    store("library.h5", {"a.png": 0b01})
+    store("incoming.h5", {"same.bmp": 0b00}, root="incoming")
+    [group] = grouped(capsys, "incoming.h5", "--reference", "library.h5", "--exact")
+    assert kinds(group) == [("a.png", "reference", 0), ("same.bmp", "exact", 1)]
+
+
 def test_one_bit_in_sixteen_is_near_unless_told_otherwise(capsys: Printed) -> None:
     for seed, name in enumerate(("a.png", "b.png", "c.png")):
         noise(name, (30 - seed, 30), seed=seed)

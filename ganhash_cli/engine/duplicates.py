@@ -78,14 +78,17 @@ def default_distance(bits: int) -> int:
 
 
 def find(stored: StoredCodes, most: int, *, exact: bool = False) -> Work[list[Group]]:
-    """Group the images of one file by the best within `most` bits, or with `exact` only those of equal pictures."""
+    """Group the images of one file by the best within `most` bits, or with `exact` only those of equal pictures.
+
+    These need not have equal codes: a JPEG is decoded smaller than the PNG of its pixels, and gives nearly its code.
+    """
     known = distinct.group(stored.codes)
     taken = known.sizes > 1
-    if most and not exact:
+    if most:
         taken |= yield from cover.crowded(known.codes, most)
     looks = yield from inspection.look(stored, np.flatnonzero(taken[known.of_rows()]).tolist())
     ranked = looks.best_first()
-    owner = yield from _owners(stored.codes[ranked], 0 if exact else most)
+    owner = yield from _owners(stored.codes[ranked], most)
     gathered: dict[int, list[int]] = {}
     for row, best in zip(ranked, owner.tolist(), strict=True):
         gathered.setdefault(ranked[best], []).append(row)
@@ -106,7 +109,7 @@ def find_in_reference(
     hint = "encode both with one model, then compare them again"
     codes_format.require_one_maker(stored.header, stored.path, reference.header, reference.path, hint)
     own, theirs = distinct.group(stored.codes), distinct.group(reference.codes)
-    near = yield from cover.nearest(own.codes, theirs.codes, 0 if exact else most)
+    near = yield from cover.nearest(own.codes, theirs.codes, most)
     hits: dict[int, list[int]] = {}
     for code in np.flatnonzero(near >= 0).tolist():
         hits.setdefault(int(near[code]), []).extend(own.rows[own.starts[code] : own.ends[code]].tolist())

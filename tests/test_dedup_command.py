@@ -385,6 +385,21 @@ def test_the_nearest_of_the_reference_is_named_and_of_equal_codes_the_equal_pict
     assert [names(group) for group in found] == [["big.png", "b.png"], ["same.png", "a.png"]]
 
 
+def test_of_several_nearest_codes_of_the_reference_the_best_image_is_named_or_the_equal_picture(
+    capsys: Printed,
+) -> None:
+    noise("a.png", (32, 32), seed=1, root="library")
+    noise("b.png", (64, 64), seed=2, root="library")
+    noise("same.png", (16, 16), seed=3, root="library")
+    noise("x.png", seed=4, root="incoming")
+    noise("y.png", seed=3, root="incoming")
+    noise("z.png", seed=5, root="incoming")
+    store("library.h5", {"a.png": 0b001, "b.png": 0b010, "same.png": 0b100}, root="library")
+    store("incoming.h5", {"x.png": 0, "y.png": 0, "z.png": 0b1010}, root="incoming")
+    found = grouped(capsys, "incoming.h5", "--reference", "library.h5")
+    assert [names(group) for group in found] == [["b.png", "x.png", "z.png"], ["same.png", "y.png"]]
+
+
 def test_what_is_gone_from_the_reference_makes_nothing_redundant(capsys: Printed) -> None:
     noise("kept.png", root="library")
     noise("same.png", root="incoming")

@@ -99,22 +99,38 @@ def cover(codes: Codes, most: int) -> Work[Ids]:
     return owner
 
 
-def nearest(left: Codes, right: Codes, most: int) -> Work[Ids]:
-    """Return for each left code the row of the nearest right one within `most` bits, the first of several, (N,).
+def nearest(left: Codes, right: Codes, most: int) -> Work[tuple[Ids, Ids]]:
+    """Return the pairs of a left code and a right one that none within `most` bits is nearer to, by row, two of (P,).
 
-    Where none is near enough it is -1.
+    There are several of one left code where several are equally near, and none where none is near enough.
     """
-    best = np.full(len(left), np.iinfo(np.int64).max)
+    best = np.full(len(left), most + 1)
+    held, parts, room = 0, list[Ids](), _EDGES
     for pairs in within(left, right, most):
-        np.minimum.at(best, pairs.left, pairs.apart.astype(np.int64) * len(right) + pairs.right)
+        np.minimum.at(best, pairs.left, pairs.apart)
+        parts.append(np.stack([pairs.left, pairs.right, pairs.apart.astype(np.int64)]))
+        held += parts[-1].shape[1]
+        if held > room:
+            parts = [_of_the_best(parts, best)]
+            held = parts[0].shape[1]
+            room = max(_EDGES, 2 * held)
         if len(left) > _FEW:
             yield Progress("comparing codes", int(pairs.share * len(left)), len(left), unit="codes")
-    return np.where(best == np.iinfo(np.int64).max, -1, best % max(1, len(right)))
+    found = _of_the_best(parts, best)
+    return found[0], found[1]
 
 
 def distances(left: Codes, right: Codes) -> NDArray[np.int32]:
     """Return the Hamming distance of each left code to the right one beside it, (N,)."""
     return _apart(_wide(left), _wide(right)).astype(np.int32)
+
+
+def _of_the_best(parts: list[Ids], best: Ids) -> Ids:
+    """Return the pairs that are as near as the best of their left code, each once, (3, P)."""
+    pairs = np.concatenate([np.empty((3, 0), np.int64), *parts], axis=1)
+    pairs = pairs[:, pairs[2] == best[pairs[0]]]
+    _, first = np.unique(pairs[0] * (1 + pairs[1].max(initial=0)) + pairs[1], return_index=True)
+    return pairs[:, first]
 
 
 def _first(left: Codes, right: Codes, most: int) -> Ids:

@@ -109,25 +109,32 @@ def find_in_reference(
     hint = "encode both with one model, then compare them again"
     codes_format.require_one_maker(stored.header, stored.path, reference.header, reference.path, hint)
     own, theirs = distinct.group(stored.codes), distinct.group(reference.codes)
-    near = yield from cover.nearest(own.codes, theirs.codes, most)
-    hits: dict[int, list[int]] = {}
-    for code in np.flatnonzero(near >= 0).tolist():
-        hits.setdefault(int(near[code]), []).extend(own.rows[own.starts[code] : own.ends[code]].tolist())
-    held = {code: theirs.rows[theirs.starts[code] : theirs.ends[code]].tolist() for code in hits}
+    left, right = yield from cover.nearest(own.codes, theirs.codes, most)
+    hits = {code: own.rows[own.starts[code] : own.ends[code]].tolist() for code in np.unique(left).tolist()}
+    held: dict[int, list[int]] = {code: [] for code in hits}
+    for code, near in zip(left.tolist(), right.tolist(), strict=True):
+        held[code] += theirs.rows[theirs.starts[near] : theirs.ends[near]].tolist()
     looks = yield from inspection.look(stored, sorted(chain.from_iterable(hits.values())))
-    models = yield from inspection.look(reference, sorted(chain.from_iterable(held.values())))
+    models = yield from inspection.look(reference, sorted(set(chain.from_iterable(held.values()))))
     order, best = _places(looks), _places(models)
     digests = yield from _digests(
         [*(models.by_row[row] for row in held[code]), *(looks.by_row[row] for row in rows)]
         for code, rows in hits.items()
     )
-    groups: list[Group] = []
+    below: dict[int, list[Member]] = {}
     for code, rows in hits.items():
         candidates = sorted(held[code], key=best.__getitem__)
         files = {models.by_row[row].file for row in candidates if not models.by_row[row].fault}
-        fresh = [row for row in sorted(rows, key=order.__getitem__) if looks.by_row[row].file not in files]
-        groups += _beside(stored, reference, looks, models, digests, fresh, candidates, exact=exact)
-    return sorted(groups, key=lambda group: group.members[0].id)
+        fresh = [row for row in rows if looks.by_row[row].file not in files]
+        for first, member in _beside(stored, reference, looks, models, digests, fresh, candidates, exact=exact):
+            below.setdefault(first, []).append(member)
+    return [
+        Group(
+            stored.header.bits,
+            (Member("reference", 0, first, models.by_row[first]), *sorted(below[first], key=lambda one: order[one.id])),
+        )
+        for first in sorted(below)
+    ]
 
 
 def _owners(codes: NDArray[np.uint8], most: int) -> Work[NDArray[np.int64]]:
@@ -190,19 +197,16 @@ def _beside(
     candidates: Sequence[int],
     *,
     exact: bool,
-) -> Iterator[Group]:
-    """Make groups of rows, each below the equal one of the reference's candidates, or else below the best."""
+) -> Iterator[tuple[int, Member]]:
+    """Put each row below the equal one of the reference's candidates, best first, or else below the best."""
     equal = {digests.get(models.by_row[row].path): row for row in reversed(candidates)}
-    below: dict[int, list[Member]] = {}
     for row in rows:
         digest = digests.get(looks.by_row[row].path)
         same = digest is not None and digest in equal
         if same or not exact:
             first = equal[digest] if same else candidates[0]
             apart = int(cover.distances(stored.codes[row : row + 1], reference.codes[first : first + 1])[0])
-            below.setdefault(first, []).append(Member("exact" if same else "near", apart, row, looks.by_row[row]))
-    for first, members in below.items():
-        yield Group(stored.header.bits, (Member("reference", 0, first, models.by_row[first]), *members))
+            yield first, Member("exact" if same else "near", apart, row, looks.by_row[row])
 
 
 def _places(looks: Looks) -> dict[int, int]:

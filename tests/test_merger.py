@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ganhash_cli.engine import codes, codes_stream, images, merger
+from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.codes_format import Header, Rows, seal
 from ganhash_cli.engine.encoder import encode, skipped_list
 from ganhash_cli.engine.images import Collection
@@ -210,10 +211,21 @@ def rewritten(part: Path, **changes: object) -> None:
     codes.write(part, header, rows)
 
 
-def test_parts_of_another_arithmetic_are_refused(parts: list[Path], out: Path) -> None:
-    rewritten(parts[1], numeric="bfloat16")
-    with pytest.raises(MismatchError, match=r"was computed in bfloat16, but .* in float32"):
+@pytest.mark.parametrize(
+    ("first", "second", "asked"),
+    [
+        ("float32", "bfloat16-torch", "--precision float32"),
+        ("bfloat16-openvino", "bfloat16-torch", "--precision bfloat16 --runtime openvino"),
+    ],
+)
+def test_parts_of_another_arithmetic_are_refused(
+    parts: list[Path], out: Path, first: Numeric, second: Numeric, asked: str
+) -> None:
+    rewritten(parts[0], numeric=first)
+    rewritten(parts[1], numeric=second)
+    with pytest.raises(MismatchError, match=rf"was computed in {second}, but .* in {first}") as caught:
         run(parts, out)
+    assert caught.value.hint.endswith(asked)
 
 
 def test_parts_of_another_folder_are_refused(parts: list[Path], out: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ganhash_cli.engine import backbones, bundle, codes, exporter, images, runtime
+from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.model import HashNet
@@ -23,6 +25,7 @@ from ganhash_cli.plugin import registry
 from linear_hash import write_bundle
 from pictures import paint_classes
 from test_encode_command import Printed, run
+from test_merger import rewritten
 
 BITS, SIDE = 16, 32
 
@@ -62,7 +65,7 @@ def test_every_runtime_gives_the_same_logits_for_any_number_of_images(model: Pat
 def test_bfloat16_gives_nearly_the_same_logits(model: Path, name: runtime.Name):
     opened = Bundle.open(model)
     try:
-        found = runtime.open_runtime(opened, name, "bfloat16").logits(pixels(33))
+        found = runtime.open_runtime(opened, name, runtime.numeric_of(name, "bfloat16")).logits(pixels(33))
     except UsageError as error:
         pytest.skip(error.message)
     expected = runtime.open_runtime(opened).logits(pixels(33))
@@ -97,11 +100,25 @@ def test_auto_is_onnx_but_torch_where_onnx_was_seen_to_differ(model: Path):
 
 @pytest.mark.parametrize(("installed", "name"), [(True, "openvino"), (False, "torch")])
 def test_auto_in_bfloat16_is_openvino_where_it_is_installed(
-    model: Path, monkeypatch: pytest.MonkeyPatch, installed: bool, name: str
+    monkeypatch: pytest.MonkeyPatch, installed: bool, name: str
 ):
     monkeypatch.setattr(runtime, "find_spec", lambda _: installed or None)
+    assert runtime.numeric_of("auto", "bfloat16") == f"bfloat16-{name}"
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_codes_in_bfloat16_get_the_runtime_that_made_them(
+    model: Path, monkeypatch: pytest.MonkeyPatch, name: Literal["openvino", "torch"]
+):
+    monkeypatch.setattr(runtime, "find_spec", lambda _: True if name == "torch" else None)
     monkeypatch.setattr(runtime, "openvino", lambda *_: pixels)
-    assert runtime.open_runtime(Bundle.open(model), numeric="bfloat16").name == name
+    assert runtime.open_runtime(Bundle.open(model), numeric=f"bfloat16-{name}").name == name
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_no_runtime_passes_for_the_bfloat16_of_another(model: Path, name: runtime.Name):
+    with pytest.raises(UsageError, match=f"{name} does not compute in bfloat16-torch"):
+        runtime.open_runtime(Bundle.open(model), name, "bfloat16-torch")
 
 
 def test_a_processor_without_bfloat16_is_said_to_have_none(model: Path, monkeypatch: pytest.MonkeyPatch):
@@ -113,20 +130,26 @@ def test_a_processor_without_bfloat16_is_said_to_have_none(model: Path, monkeypa
 
     monkeypatch.setattr(runtime, "_openvino_core", WithoutBfloat16)
     with pytest.raises(UsageError, match="cannot compute in bfloat16"):
-        runtime.open_runtime(Bundle.open(model), "openvino", "bfloat16")
+        runtime.open_runtime(Bundle.open(model), "openvino", "bfloat16-openvino")
 
 
-def test_onnx_runtime_has_no_bfloat16(model: Path):
+def test_onnx_runtime_has_no_bfloat16():
     with pytest.raises(UsageError) as caught:
-        runtime.open_runtime(Bundle.open(model), "onnx", "bfloat16")
+        runtime.numeric_of("onnx", "bfloat16")
     assert "openvino" in caught.value.hint
 
 
-def test_without_openvino_the_line_that_installs_it_is_named(model: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("numeric", "other"), [("float32", "--runtime auto"), ("bfloat16-openvino", "encode anew with --overwrite")]
+)
+def test_without_openvino_the_line_that_installs_it_and_another_way_are_named(
+    model: Path, monkeypatch: pytest.MonkeyPatch, numeric: Numeric, other: str
+):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(PluginError) as caught:
-        runtime.open_runtime(Bundle.open(model), "openvino")
+        runtime.open_runtime(Bundle.open(model), "openvino", numeric)
     assert "pip install 'ganhash[openvino]'" in caught.value.hint
+    assert other in caught.value.hint
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
@@ -139,15 +162,47 @@ def test_a_model_that_no_runtime_can_read_is_named(tmp_path: Path, name: runtime
 
 def test_codes_of_two_arithmetics_are_not_mixed(model: Path, tmp_path: Path):
     opened, folder, out = Bundle.open(model), paint_classes(tmp_path / "folder"), tmp_path / "codes.h5"
-    report = finish(encode(opened, images.collect(folder), out, runtime_name="torch", numeric="bfloat16"))
+    report = finish(encode(opened, images.collect(folder), out, runtime_name="torch", precision="bfloat16"))
     assert report.differing is not None
     assert 0 <= report.differing < 1e6 / 4
     with codes.open_codes(out) as stored:
-        assert stored.header.numeric == "bfloat16"
-    with pytest.raises(MismatchError, match="holds codes of bfloat16"):
+        assert stored.header.numeric == "bfloat16-torch"
+    with pytest.raises(MismatchError, match="holds codes of bfloat16-torch"):
         finish(encode(opened, images.collect(folder), out))
     usual = finish(encode(opened, images.collect(folder), out, overwrite=True))
     assert (usual.encoded, usual.differing) == (36, None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "other"), [("bfloat16-torch", "openvino"), ("bfloat16-openvino", "torch"), ("float32", "auto")]
+)
+def test_an_encode_in_bfloat16_does_not_mix_the_arithmetics_of_runtimes(
+    model: Path, tmp_path: Path, stored: Numeric, other: runtime.Name
+):
+    opened, folder, out = Bundle.open(model), paint_classes(tmp_path / "folder"), tmp_path / "codes.h5"
+    finish(encode(opened, images.collect(folder), out))
+    rewritten(out, numeric=stored)
+    with pytest.raises(MismatchError, match=f"holds codes of {stored}"):
+        finish(encode(opened, images.collect(folder), out, runtime_name=other, precision="bfloat16"))
+
+
+@pytest.mark.parametrize("stored", ["bfloat16-torch", "bfloat16-openvino"])
+def test_codes_in_bfloat16_are_added_to_by_the_runtime_that_made_them(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: Numeric
+):
+    opened, folder, out = Bundle.open(model), paint_classes(tmp_path / "folder"), tmp_path / "codes.h5"
+    finish(encode(opened, images.collect(folder), out))
+    rewritten(out, numeric=stored)
+    paint_classes(tmp_path / "folder" / "more")
+    asked, float32 = [], runtime.open_runtime(opened)
+
+    def opening(_: Bundle, name: runtime.Name, numeric: Numeric = "float32", callers: int = 1) -> runtime.Runtime:
+        asked.append((name, numeric))
+        return float32
+
+    monkeypatch.setattr(runtime, "open_runtime", opening)
+    report = finish(encode(opened, images.collect(folder), out, precision="bfloat16"))
+    assert (report.kept, asked) == (36, [("auto", stored)])
 
 
 def test_a_query_follows_the_arithmetic_of_the_codes(
@@ -161,10 +216,10 @@ def test_a_query_follows_the_arithmetic_of_the_codes(
     asked = []
     monkeypatch.setattr(runtime, "_chosen", lambda _, numeric: asked.append(numeric) or "torch")
     code, out, _ = run(capsys, "query", "folder/red/00.png", "-k", "1", "--json")
-    assert (code, asked) == (0, ["bfloat16"])
+    assert (code, asked) == (0, ["bfloat16-torch"])
     assert json.loads(out)["distance"] == 0
     code, out, _ = run(capsys, "info", "codes.h5", "--json")
-    assert json.loads(out)["numeric"] == "bfloat16"
+    assert json.loads(out)["numeric"] == "bfloat16-torch"
 
 
 def test_onnx_runtime_leaves_nothing_behind_and_so_has_nothing_to_report(model: Path, tmp_path: Path):

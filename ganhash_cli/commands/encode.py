@@ -90,7 +90,7 @@ def encode(
             overwrite=overwrite,
             strict=strict,
             runtime_name=runtime.value,
-            numeric=precision.value,
+            precision=precision.value,
         )
     )
     if json:

@@ -16,8 +16,12 @@ BIT_ORDER = "msb-first"
 
 
 Codes = NDArray[np.uint8]
-Numeric = Literal["float32", "bfloat16"]
-"""The arithmetic that logits are computed in. Codes of the two differ in bits near zero and are not to be compared."""
+Precision = Literal["float32", "bfloat16"]
+Numeric = Literal["float32", "bfloat16-openvino", "bfloat16-torch"]
+"""The arithmetic that logits are computed in. Codes of two differ in bits near zero and are not to be compared.
+
+Every runtime rounds to bfloat16 elsewhere: their codes differ from each other as much as from those in float32.
+"""
 
 
 def width(bits: int) -> int:

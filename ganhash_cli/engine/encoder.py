@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel, takeover
 from ganhash_cli.engine import runtime as runtimes
-from ganhash_cli.engine.bits import Numeric
+from ganhash_cli.engine.bits import Numeric, Precision
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.decoders import Decoders
@@ -84,19 +84,20 @@ def encode(
     strict: bool = False,
     runtime: Hasher | None = None,
     runtime_name: runtimes.Name = "auto",
-    numeric: Numeric = "float32",
+    precision: Precision = "float32",
 ) -> Work[EncodeReport]:
     """Write the codes of a collection to `out`, its rows in the byte order of the paths.
 
     Codes of unchanged files are kept from `out` and from a stopped run. The runtime called `runtime_name` computes the
-    others in the arithmetic `numeric`; `runtime` stands in its place. Raises `UsageError` where `out` holds another
-    root or shard, or images that are still there but not in the collection, `MismatchError` where it holds codes of
-    another model or arithmetic, `InputError` where no image is usable; a shard may hold none. Rows below a folder that
-    cannot be listed now are kept as they are.
+    others in that precision; `runtime` stands in its place. Raises `UsageError` where `out` holds another root or
+    shard, or images that are still there but not in the collection, `MismatchError` where it holds codes of another
+    model or arithmetic, `InputError` where no image is usable; a shard may hold none. Rows below a folder that cannot
+    be listed now are kept as they are.
     """
     started = time.monotonic()
     outputs.require_codes(out)
     refused = [images.refuse(bad.path, bad.reason, strict=strict) for bad in collection.skipped]
+    numeric = _numeric(out, runtime_name, precision, overwrite=overwrite)
     with files.lock(out):
         draft, collection, before, relabelled = _begin(out, bundle, collection, numeric, overwrite)
         segments = Segments(out)
@@ -106,7 +107,9 @@ def encode(
         spent = _Spent()
         if missing:
             with Decoders().start(-(-len(missing) // BATCH)) as decoders:  # they start while the model is opened
-                hasher = runtime or runtimes.open_runtime(bundle, runtime_name, numeric, parallel.threads())
+                hasher = runtime or runtimes.open_runtime(
+                    bundle, runtime_name, draft.header.numeric, parallel.threads()
+                )
                 other = isinstance(hasher, Runtime) and hasher.name != "onnx"
                 usual = runtimes.open_runtime(bundle, "onnx", callers=parallel.threads()) if other else None
                 batches = _Batches(hasher, usual, decoders, collection, draft.header.side)
@@ -137,6 +140,15 @@ def encode(
 def skipped_list(out: Path) -> Path:
     """Return the file beside `out` that lists what was skipped."""
     return out.with_name(f"{out.name}.skipped.jsonl")
+
+
+def _numeric(out: Path, name: runtimes.Name, precision: Precision, *, overwrite: bool) -> Numeric:
+    """Return the arithmetic to compute in; where any runtime will do, that of the codes which are there already."""
+    if name == "auto" and precision == "bfloat16" and out.exists() and not overwrite:
+        with codes.open_codes(out) as stored:
+            if stored.header.numeric != "float32":
+                return stored.header.numeric
+    return runtimes.numeric_of(name, precision)
 
 
 def _begin(

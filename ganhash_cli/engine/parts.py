@@ -53,7 +53,8 @@ def require_whole(opened: Sequence[StoredCodes]) -> None:
 
 def _require_same(first: StoredCodes, stored: StoredCodes) -> None:
     one, other = first.header, stored.header
-    hint = f"encode one of the two anew, with --overwrite, by one model and with --precision {one.numeric}"
+    asked = one.numeric.replace("-", " --runtime ")
+    hint = f"encode one of the two anew, with --overwrite, by one model and with --precision {asked}"
     codes_format.require_one_maker(other, stored.path, one, first.path, hint)
     if one.root != other.root:
         raise UsageError(

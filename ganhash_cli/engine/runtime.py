@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine.bits import Numeric
+from ganhash_cli.engine.bits import Numeric, Precision
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.errors import CorruptError, PluginError, UsageError
 
@@ -56,26 +56,42 @@ def open_runtime(bundle: Bundle, name: Name = "auto", numeric: Numeric = "float3
 
     `callers` is how many threads will call it at once. For one, each image is computed on all processors, for several
     on one each: no processor waits for another then, so that many images take less time. Torch takes one at a time.
-    `auto` is ONNX Runtime, or torch where the two were seen to differ when the model was written; for bfloat16,
-    OpenVINO where it is installed, else torch. Raises `PluginError` where a runtime is not installed and `UsageError`
-    where it cannot compute in that class.
+    `auto` is ONNX Runtime, or torch where the two were seen to differ when the model was written; in bfloat16 the one
+    of that arithmetic. Raises `PluginError` where a runtime is not installed and `UsageError` where it cannot compute
+    in that arithmetic.
     """
     chosen = _chosen(bundle, numeric) if name == "auto" else name
+    if numeric not in ("float32", f"bfloat16-{chosen}"):
+        raise UsageError(f"the runtime {chosen} does not compute in {numeric}", hint="use --runtime auto")
     if chosen == "torch":
         from ganhash_cli.engine import torch_runtime  # two seconds, which nobody else is to wait for
 
-        compute = torch_runtime.open_network(bundle, numeric)
+        compute = torch_runtime.open_network(bundle, "float32" if numeric == "float32" else "bfloat16")
         return Runtime(chosen, numeric, bundle.bits, bundle.side, TORCH_BATCH, compute)
     model = bundle.verified(bundle.onnx)
-    opening = {"onnx": onnx, "openvino": openvino}[chosen]
     try:
         _require_self_contained(model)
-        compute = _checked(opening(model, numeric, callers), bundle)
+        compute = _checked(onnx(model, callers) if chosen == "onnx" else openvino(model, numeric, callers), bundle)
     except (UsageError, PluginError, ModuleNotFoundError):  # what is not installed is no fault of the model
         raise
     except Exception as error:  # neither library's exceptions share a base class
         raise CorruptError(f"{bundle.onnx} cannot be loaded: {error}") from error
     return Runtime(chosen, numeric, bundle.bits, bundle.side, batch_for(bundle.side), compute)
+
+
+def numeric_of(name: Name, precision: Precision) -> Numeric:
+    """Return the arithmetic of a runtime in a precision; `auto` in bfloat16 is OpenVINO's if installed, else torch's.
+
+    Raises `UsageError` where it has none: ONNX Runtime computes in float32 alone.
+    """
+    if precision == "float32":
+        return precision
+    if name == "onnx":
+        raise UsageError(
+            f"ONNX Runtime computes this model in float32, not in {precision}", hint="--runtime openvino or torch does"
+        )
+    by_openvino = find_spec("openvino") if name == "auto" else name == "openvino"
+    return "bfloat16-openvino" if by_openvino else "bfloat16-torch"
 
 
 def of_onnx(model: bytes, bits: int, side: int) -> Runtime:
@@ -120,18 +136,14 @@ def _require_self_contained(model: bytes) -> None:
 
 
 def _chosen(bundle: Bundle, numeric: Numeric) -> str:
-    if numeric == "bfloat16":
-        return "openvino" if find_spec("openvino") else "torch"
+    if numeric != "float32":
+        return numeric.removeprefix("bfloat16-")
     check = bundle.metrics.get("onnx_check") or {}
     return "torch" if check.get("differing_per_million", 0) >= MOST_DIFFERING else "onnx"
 
 
-def onnx(model: bytes, numeric: Numeric = "float32", callers: int = 1) -> Compute:
+def onnx(model: bytes, callers: int = 1) -> Compute:
     """Return what ONNX Runtime computes of a model; from bytes, so that nothing can come from outside this one file."""
-    if numeric != "float32":
-        raise UsageError(
-            f"ONNX Runtime computes this model in float32, not in {numeric}", hint="--runtime openvino or torch does"
-        )
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when it is imported; else it reports to its maker
     import onnxruntime
 
@@ -156,17 +168,20 @@ def openvino(model: bytes, numeric: Numeric = "float32", callers: int = 1) -> Co
     try:
         from openvino import Tensor
     except ImportError:
+        other = "use --runtime auto" if numeric == "float32" else "encode anew with --overwrite by another --runtime"
         raise PluginError(
-            "the runtime openvino is not installed", hint="pip install 'ganhash[openvino]', or use --runtime auto"
+            "the runtime openvino is not installed", hint=f"pip install 'ganhash[openvino]', or {other}"
         ) from None
     core = _openvino_core()
-    hint = {"float32": "f32", "bfloat16": "bf16"}[numeric]
+    hint = "f32" if numeric == "float32" else "bf16"
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
     if callers > 1:
         settings |= {"NUM_STREAMS": callers, "INFERENCE_NUM_THREADS": callers}
     compiled = core.compile_model(core.read_model(model), "CPU", settings)
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != hint:
-        raise UsageError(f"this processor cannot compute in {numeric}", hint="use --precision float32")
+        raise UsageError(
+            "this processor cannot compute in bfloat16 by OpenVINO", hint="encode anew with --precision float32"
+        )
     # Its binding looks up numpy when it is first asked for an array; two threads that do so at once can wait for each
     # other for ever.
     Tensor(np.zeros(1, np.uint8)).data[:] = 0

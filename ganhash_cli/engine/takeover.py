@@ -40,9 +40,9 @@ def require_fit(stored: StoredCodes, header: Header) -> None:
     if not same_making(found, header):
         anew = "replace them with --overwrite, or use -o"
         if found.maker[:3] == header.maker[:3]:
-            raise MismatchError(
-                f"{out} holds codes of {found.numeric}", hint=f"keep to it with --precision {found.numeric}, {anew}"
-            )
+            precision, _, by = found.numeric.partition("-")
+            keeping = f"--precision {precision}{by and f' --runtime {by}'}"
+            raise MismatchError(f"{out} holds codes of {found.numeric}", hint=f"keep to it with {keeping}, {anew}")
         raise MismatchError(f"{out} holds codes of another model", hint=anew)
 
 
@@ -61,6 +61,8 @@ def require_no_loss(stored: StoredCodes, collection: Collection) -> None:
 
 def with_unread(collection: Collection, stored: StoredCodes) -> Collection:
     """Add to a folder's images those, as they were encoded, that lie below folders which cannot be listed now."""
+    if not collection.unread:
+        return collection
     listed = {entry.path for entry in collection.entries}
     below = tuple(folder + b"/" for folder in collection.unread)
     rows = [row for row, path in enumerate(stored.paths()) if path.startswith(below) and path not in listed]

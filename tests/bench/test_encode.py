@@ -54,7 +54,9 @@ def test_encode_photographs(report: Report, photographs: Path, tmp_path: Path):
     )
     name, count = "encode 3,000 photographs, efficientnet_lite0 at 224", len(list(photographs.iterdir()))
     _add(report, name, count, usual, peer, _bound(photographs, model, "onnx", "float32"), 4)
-    _add(report, f"{name}, bfloat16", count, quick, peer, _bound(photographs, model, "openvino", "bfloat16"), 7)
+    _add(
+        report, f"{name}, bfloat16", count, quick, peer, _bound(photographs, model, "openvino", "bfloat16-openvino"), 7
+    )
 
 
 def test_encode_small(report: Report, jpegs: Path, tmp_path: Path):

@@ -165,6 +165,15 @@ def test_the_smaller_jpeg_gives_the_same_square_within_rounding() -> None:
     assert difference.mean() < 1
 
 
+@pytest.mark.parametrize(("shorter", "equal"), [(127, True), (128, False)])
+def test_a_lossless_copy_is_the_same_square_but_of_a_jpeg_of_four_times_its_side(shorter: int, equal: bool) -> None:
+    """docs/metrics.md says so of the search for leaks."""
+    jpeg = encoded(noise(shorter, 200), "JPEG")
+    copy = encoded(pixels(jpeg), "PNG")
+    digests = {decoding.pixel_digest(square(stream, 32)) for stream in (jpeg, copy)}
+    assert (len(digests) == 1) == equal
+
+
 def test_an_image_of_the_very_size_keeps_its_pixels() -> None:
     rgb = noise(24, 24)
     rgb = np.dstack([rgb, rgb, rgb]) if rgb.ndim == 2 else rgb

@@ -246,7 +246,21 @@ def test_each_failure_is_somebodys_fault(
 def test_an_index_of_another_format_is_not_touched(capsys: Printed) -> None:
     Memory(URL, "ganhash").create(12, {"format": "ganhash-index", "schema": "99"})
     code, _, error = run(capsys, "push", "--to", URL)
-    assert (code, "it has the format ganhash-index 99" in error) == (6, True)
+    assert (code, "it has the format ganhash-index 99" in error, "--replace" in error) == (6, True, True)
+
+
+@pytest.mark.parametrize("facts", [{"schema": "99"}, {"schema": "1", "numeric": "float13"}, {}])
+def test_an_index_whose_facts_nobody_can_read_is_made_anew(facts: dict[str, str], capsys: Printed) -> None:
+    Memory(URL, "ganhash").create(8, {"format": "ganhash-index", **facts})
+    assert push(capsys, "--replace") == {"added": 42, "changed": 0, "kept": 0, "others": 0}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--replace"]])
+def test_an_index_of_somebody_elses_is_never_made_anew(arguments: list[str], capsys: Printed) -> None:
+    Memory(URL, "ganhash").create(12, {"format": "other"})
+    code, _, error = run(capsys, "push", "--to", URL, *arguments)
+    assert (code, "its format is 'other'" in error, "--replace" in error) == (6, True, False)
+    assert KEPT[URL, "ganhash"]["facts"] == {"format": "other"}
 
 
 def test_without_the_client_the_error_names_the_line_that_installs_it(

@@ -26,7 +26,7 @@ def push(
     from ganhash_cli.engine import pusher, remote
 
     options.examine(untrusted, codes)
-    with remote.opened(to, name, options.pairs(option, "-I")) as opened:
+    with remote.opened(to, name, options.pairs(option, "-I"), read=not replace) as opened:
         report = console.follow(pusher.push(codes, opened, replace=replace))
         where = opened.path
     if json:

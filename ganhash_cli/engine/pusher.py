@@ -44,7 +44,7 @@ def push(path: Path, remote: Remote, *, replace: bool = False) -> Work[PushRepor
     started = time.monotonic()
     with open_codes(path) as stored:
         stored.require_sound("codes")
-        if replace and remote.header is not None:
+        if replace:
             remote.drop()
         if remote.header is None:
             remote.create(stored.header)

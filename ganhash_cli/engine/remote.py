@@ -24,15 +24,16 @@ FORMAT, SCHEMA = "ganhash-index", "1"
 class Remote:
     """An opened collection: the plugin's `index`, whose failures `asking` explains, and the `header` of its codes.
 
-    `header` is None where the collection is not there yet.
+    `header` is None where the collection is not there yet, or was left unread for who replaces it.
     """
 
-    def __init__(self, address: Address, name: str, plugin: Plugin, index: Index) -> None:
+    def __init__(self, address: Address, name: str, plugin: Plugin, index: Index, *, read: bool = True) -> None:
         self.path = f"{name} at {address}"
         self.index = index
         self._address, self._plugin = address, plugin
         self.header: Header | None = None
-        self.refresh()
+        if read:
+            self.refresh()
 
     @contextmanager
     def asking(self) -> Iterator[Index]:
@@ -53,9 +54,12 @@ class Remote:
         self.header = header
 
     def drop(self) -> None:
-        """Remove the collection."""
+        """Remove the collection, though its facts may be unreadable; `CorruptError` where they are not ganhash's."""
         with self.asking() as index:
-            index.drop()
+            facts = index.facts()
+            if facts is not None:
+                self._require_ours(facts)
+                index.drop()
         self.header = None
 
     def require_header(self) -> Header:
@@ -64,11 +68,19 @@ class Remote:
             raise InputError(f"there is no {self.path}", hint="make it with `ganhash push codes.h5 --to URL`")
         return self.header
 
+    def _require_ours(self, facts: Mapping[str, str]) -> None:
+        if facts.get("format") != FORMAT:
+            raise CorruptError(
+                f"{self.path} is no index of ganhash: its format is {facts.get('format', 'not told')!r}",
+                hint="name another collection with --name",
+            )
+
     def _header(self, facts: Mapping[str, str]) -> Header:
         """Read what the collection was created with."""
+        self._require_ours(facts)
         try:
-            if (facts["format"], facts["schema"]) != (FORMAT, SCHEMA):
-                raise ValueError(f"it has the format {facts['format']} {facts['schema']}")
+            if facts["schema"] != SCHEMA:
+                raise ValueError(f"it has the format {FORMAT} {facts['schema']}")
             if facts["numeric"] not in get_args(bits.Numeric):
                 raise ValueError(f"its codes were computed in {facts['numeric']!r}")
             return Header(
@@ -88,11 +100,13 @@ class Remote:
 
 
 @contextmanager
-def opened(url: str, name: str = NAME, given: Mapping[str, str] | None = None) -> Iterator[Remote]:
+def opened(
+    url: str, name: str = NAME, given: Mapping[str, str] | None = None, *, read: bool = True
+) -> Iterator[Remote]:
     """Open the collection called `name` that the URL leads to, with these texts as options of its plugin.
 
-    Raises `UsageError` where no plugin takes the URL or an option is wrong, `PluginError` where a client library is
-    missing, `InputError` where the program does not answer.
+    Its header is not `read` for who will replace it. Raises `UsageError` where no plugin takes the URL or an option is
+    wrong, `PluginError` where a client library is missing, `InputError` where the program does not answer.
     """
     address = Address(url)
     plugin = _plugin_for(address)
@@ -100,7 +114,7 @@ def opened(url: str, name: str = NAME, given: Mapping[str, str] | None = None) -
     with _faults(address, plugin):
         index: Index = registry.build(identity, address.url, name)
     try:
-        yield Remote(address, name, plugin, index)
+        yield Remote(address, name, plugin, index, read=read)
     finally:
         with _faults(address, plugin):
             index.close()

@@ -226,6 +226,27 @@ def test_a_missing_file_is_shown_as_missing_and_never_listed(capsys: Printed) ->
     assert listed("codes.h5", "--max-distance", "2") == [b"folder/c.png"]
 
 
+@pytest.mark.parametrize("options", [["--exact"], ["-f"], ["--exact", "--reference", "codes.h5"]])
+def test_where_no_image_is_there_any_more_identical_pixels_are_no_answer(capsys: Printed, options: list[str]) -> None:
+    for name in ("a.png", "b.png"):
+        noise(name)
+    store("codes.h5", {"a.png": 0, "b.png": 0})
+    Path("folder").rename("moved")
+    code, out, error = run(capsys, "dedup", "codes.h5", *options)
+    assert (code, out) == (4, "")
+    assert "none of 2 images with alike codes can be compared: 2 missing" in error
+
+
+@pytest.mark.parametrize("options", [[], ["--exact"], ["--reference", "codes.h5"]])
+def test_images_that_are_gone_are_warned_of(capsys: Printed, options: list[str]) -> None:
+    for name in ("a.png", "b.png", "c.png", "d.png"):
+        noise(name)
+    store("codes.h5", dict.fromkeys(("a.png", "b.png", "c.png", "d.png"), 0))
+    Path("folder/a.png").unlink()
+    _, _, error = run(capsys, "dedup", "codes.h5", *options)
+    assert "warning: codes.h5: 1 of 4 images with alike codes cannot be compared: 1 missing" in error
+
+
 def test_a_file_that_was_changed_since_is_told_of_and_never_listed(capsys: Printed) -> None:
     noise("a.png")
     shutil.copy("folder/a.png", "folder/b.png")

@@ -59,6 +59,22 @@ def test_without_a_path_all_that_stands_here_is_told_of(capsys: Printed) -> None
     assert (code, out.count("kind\t"), out.count("\n\n")) == (0, 3, 2)
 
 
+def test_one_unfinished_place_keeps_nothing_else_from_being_told_of(capsys: Printed) -> None:
+    Path("fakes/fakes.json").unlink()
+    Path("fakes/.work").mkdir()
+    code, out, error = run(capsys, "info", "--json")
+    assert [json.loads(line)["kind"] for line in out.splitlines()] == ["model", "codes"]
+    assert (code, "fakes is unfinished" in error) == (4, True)
+
+
+def test_of_several_places_that_cannot_be_told_of_the_worst_ends_the_command(capsys: Printed) -> None:
+    Path("fakes/fakes.json").unlink()
+    Path("fakes/.work").mkdir()
+    Path("codes.h5").write_bytes(b"nothing")
+    code, out, error = run(capsys, "info")
+    assert (code, out.count("kind\t"), "warning: fakes is unfinished" in error) == (6, 1, True)
+
+
 def test_a_model_is_told_of(capsys: Printed) -> None:
     record = told(capsys, "model")
     assert (record["kind"], record["backbone"], record["bits"]) == ("model", "linear", BITS)

@@ -153,6 +153,17 @@ def test_a_path_out_of_the_root_is_found_though_its_checksum_is_right(capsys: Pr
     assert (code, "outside its root" in error) == (6, True)
 
 
+@pytest.mark.parametrize(("damaged", "ended"), [(False, 4), (True, 6)])
+def test_one_unfinished_place_keeps_nothing_else_from_being_checked(capsys: Printed, damaged: bool, ended: int) -> None:
+    Path("fakes/fakes.json").unlink()
+    Path("fakes/.work").mkdir()
+    if damaged:
+        flip("model/hasher.onnx")
+    code, out, error = run(capsys, "verify")
+    assert [line.split(":")[0] for line in out.splitlines() if line[0] != " "] == ["model", "codes.h5"]
+    assert (code, "fakes is unfinished" in error) == (ended, True)
+
+
 @pytest.mark.parametrize("path", ["nowhere", "folder", "letter.txt", "model/bundle.json", "unfinished"])
 def test_something_else_is_exit_4(capsys: Printed, path: str) -> None:
     Path("letter.txt").write_text("dear")

@@ -23,18 +23,20 @@ def info(
 ) -> None:
     """Tell what a fakes folder, a model folder or a codes file holds."""
     options.examine(untrusted, path or workspace.CODES)
-    for number, place in enumerate([path] if path else workspace.standing()):
-        facts = _facts(place)
+    found, refused = options.look_at([path] if path else workspace.standing(), _facts)
+    for number, facts in enumerate(found):
         if json:
             console.emit(facts)
             continue
         if number:
             console.say("")
         console.table(["", ""], [[console.safe(name), console.safe(_text(value))] for name, value in _single(facts)])
+    options.raise_worst(refused)
 
 
 def _facts(path: Path) -> dict[str, Any]:
     from ganhash_cli.engine.bundle import DESCRIPTION
+    from ganhash_cli.engine.verification import require_finished
 
     if not path.exists():
         raise InputError(f"{path} does not exist", hint="name a fakes folder, a model folder or a codes file")
@@ -44,8 +46,7 @@ def _facts(path: Path) -> dict[str, Any]:
         return _model(path)
     if (path / "fakes.json").exists():
         return _fakes(path)
-    if (path / ".work").exists() or (path / "checkpoints").exists():
-        raise InputError(f"{path} is unfinished", hint="the command that began it goes on with it, then look again")
+    require_finished(path)
     raise InputError(
         f"{path} is neither a model nor a folder of fakes",
         hint="`ganhash train` makes model/, `ganhash generate` makes fakes/",

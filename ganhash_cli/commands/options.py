@@ -2,14 +2,19 @@
 
 import os
 import shlex
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+from ganhash_cli import console
 from ganhash_cli.commands import completion
 from ganhash_cli.engine import ranks
+from ganhash_cli.errors import GanhashError, Interrupted
+
+T = TypeVar("T")
 
 
 class DeviceName(StrEnum):
@@ -90,6 +95,28 @@ def examine(untrusted: bool, *codes: Path) -> None:
 
         for path in codes:
             require_harmless(path)
+
+
+def look_at(places: Iterable[Path], look: Callable[[Path], T]) -> tuple[list[T], list[GanhashError]]:
+    """Return what `look` finds at each place, and its refusals: one place stops no other."""
+    found, refused = list[T](), list[GanhashError]()
+    for place in places:
+        try:
+            found.append(look(place))
+        except Interrupted:
+            raise
+        except GanhashError as error:
+            refused.append(error)
+    return found, refused
+
+
+def raise_worst(refused: list[GanhashError]) -> None:
+    """Warn of all refusals but the worst, by exit code, and raise that."""
+    ranked = sorted(refused, key=lambda error: error.exit_code)
+    for error in ranked[:-1]:
+        console.warn(console.safe(error.message))
+    if ranked:
+        raise ranked[-1]
 
 
 def processes() -> str:

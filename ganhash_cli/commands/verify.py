@@ -29,7 +29,7 @@ def verify(
 
     options.examine(untrusted, path or workspace.CODES)
     places = [path] if path else workspace.standing()
-    found = [console.follow(verification.verify(place), saves=False) for place in places]
+    found, refused = options.look_at(places, lambda place: console.follow(verification.verify(place), saves=False))
     for result in found:
         _show(result, json)
     damaged = [result for result in found if result.wrong]
@@ -37,7 +37,8 @@ def verify(
         again = ", ".join(problems.again(result.kind, result.images) for result in damaged)
         count = sum(len(result.wrong) for result in damaged)
         more = f", and {count - 1:,} more" if count > 1 else ""
-        raise CorruptError(f"{damaged[0].wrong[0]}{more}", hint=f"make it again: {again}")
+        refused.append(CorruptError(f"{damaged[0].wrong[0]}{more}", hint=f"make it again: {again}"))
+    options.raise_worst(refused)
 
 
 def _show(result: "Verified", json: bool) -> None:

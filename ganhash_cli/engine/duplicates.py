@@ -6,6 +6,7 @@ exact duplicates where their whole pictures are equal, pixel by pixel; equal cod
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import codes_format, cover, distinct, inspection
+from ganhash_cli.engine import codes_format, cover, distinct, inspection, wording
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.inspection import Look, Looks
 from ganhash_cli.engine.progress import Work
+from ganhash_cli.errors import InputError
 
+_LOG = logging.getLogger(__name__)
 _BITS_A_STEP = 16
 
 Kind = Literal["best", "reference", "exact", "near"]
@@ -87,6 +90,7 @@ def find(stored: StoredCodes, most: int, *, exact: bool = False) -> Work[list[Gr
     if most:
         taken |= yield from cover.crowded(known.codes, most)
     looks = yield from inspection.look(stored, np.flatnonzero(taken[known.of_rows()]).tolist())
+    _tell_of_faults(stored, looks, exact=exact)
     ranked = looks.best_first()
     owner = yield from _owners(stored.codes[ranked], most)
     gathered: dict[int, list[int]] = {}
@@ -116,6 +120,8 @@ def find_in_reference(
         held[code] += theirs.rows[theirs.starts[near] : theirs.ends[near]].tolist()
     looks = yield from inspection.look(stored, sorted(chain.from_iterable(hits.values())))
     models = yield from inspection.look(reference, sorted(set(chain.from_iterable(held.values()))))
+    for each, seen in ((stored, looks), (reference, models)):
+        _tell_of_faults(each, seen, exact=exact)
     order, best = _places(looks), _places(models)
     digests = yield from _digests(
         [*(models.by_row[row] for row in held[code]), *(looks.by_row[row] for row in rows)]
@@ -135,6 +141,21 @@ def find_in_reference(
         )
         for first in sorted(below)
     ]
+
+
+def _tell_of_faults(stored: StoredCodes, looks: Looks, *, exact: bool) -> None:
+    """Warn of images to be compared that are not as they were encoded; `InputError` where pixels are and none is."""
+    faults = Counter(look.fault for look in looks.by_row.values() if look.fault)
+    if not faults:
+        return
+    among = wording.counted(len(looks.by_row), "image")
+    kinds = ", ".join(f"{count:,} {fault}" for fault, count in faults.most_common())
+    if exact and faults.total() == len(looks.by_row):
+        raise InputError(
+            f"{stored.path}: none of {among} with alike codes can be compared: {kinds}",
+            hint="bring the images back to where they were encoded, or `ganhash encode` them where they are now",
+        )
+    _LOG.warning("%s: %s of %s with alike codes cannot be compared: %s", stored.path, faults.total(), among, kinds)
 
 
 def _owners(codes: NDArray[np.uint8], most: int) -> Work[NDArray[np.int64]]:

@@ -66,10 +66,17 @@ def kind_of(path: Path) -> Kind:
         return "fakes"
     if path.is_file() and (path.suffix == ".h5" or _begins_like_hdf5(path)):
         return "codes"
+    require_finished(path)
     raise InputError(
         f"{path} is neither a finished folder of fakes, nor a trained model, nor a codes file",
         hint="`ganhash generate` makes fakes/, `ganhash train` makes model/, `ganhash encode` makes codes.h5",
     )
+
+
+def require_finished(path: Path) -> None:
+    """Raise `InputError` for a folder of fakes or a model that is only begun."""
+    if (path / fakes.WORK).exists() or (path / bundle.CHECKPOINTS).exists():
+        raise InputError(f"{path} is unfinished", hint="the command that began it goes on with it, then look again")
 
 
 def _images(description: Path) -> tuple[str, ...]:

@@ -123,6 +123,18 @@ def test_train_names_skipped_files_and_ends_with_exit_3(capsys: pytest.CaptureFi
     assert run(capsys, *arguments, "--strict", "--overwrite")[0] == 4
 
 
+def test_before_images_that_cannot_teach_are_refused_those_left_out_and_the_poor_class_are_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    folder = paint_classes(tmp_path / "images", each=2)
+    rows = ["path,label", "red/00.png,a", "red/01.png,a", "blue/00.png,b", "blue/nowhere.png,b"]
+    (folder / "list.csv").write_text("\n".join(rows))
+    code, _, error = run(capsys, "train", folder / "list.csv", "--backbone", "smallconv")
+    assert code == 4
+    assert error.index("warning: skipped blue/nowhere.png: No such file") < error.index("error: training needs two")
+    assert "hint: add images: 'b' has 1" in error
+
+
 def test_ctrl_c_while_training_saves_and_the_same_command_finishes(tmp_path: Path):
     folder = paint_classes(tmp_path / "images", each=8)
     command = [sys.executable, "-m", "ganhash_cli", "train", str(folder), "--backbone", "smallconv", "-B", "width=8"]

@@ -16,6 +16,7 @@ from ganhash_cli import app
 from ganhash_cli.commands import generate
 from ganhash_cli.engine import fakes, gan, sample
 from ganhash_cli.engine.fakes import Fakes
+from pictures import COLOURS, paint
 
 QUICK = ["-g", "tiny", "--steps", "2", "--batch", "4", "--features", "smallconv"]
 
@@ -46,6 +47,16 @@ def test_it_ends_by_saying_what_there_is_and_how_good(coloured: Path, capsys: py
     assert code == 0
     for text in ("36 fakes by tiny", "fakes/grid.png", "Fréchet distance", "36 real images", "classifier", "minutes"):
         assert text in out
+
+
+def test_who_makes_fakes_that_train_would_not_use_reads_it_before_they_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        paint(tmp_path / "flat" / f"{number}.png", COLOURS["red"], number)
+    _, _, error = run(capsys, tmp_path / "flat", *QUICK, "--count", "4")
+    said = error.find("uses fakes of these only with --loss contrastive")
+    assert 0 < said < error.find("reading images")
 
 
 def test_collapsed_fakes_are_called_so_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:

@@ -229,6 +229,22 @@ def test_a_bad_query_among_good_ones_is_exit_3(capsys: Printed) -> None:
     assert (code, len(out.splitlines()), "skipped nowhere.png" in error) == (3, 1, True)
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [([FIRST], False), ([FIRST, "nowhere.png"], True), (["one"], True), (["one.csv"], True), (["-"], True)],
+)
+def test_whether_the_query_is_a_column_follows_from_the_words_alone(
+    capsys: Printed, monkeypatch: pytest.MonkeyPatch, words: list[str], named: bool
+) -> None:
+    Path("one").mkdir()
+    Path("one/a.png").write_bytes(Path(FIRST).read_bytes())
+    Path("one.csv").write_text("path\none/a.png\n")
+    say_on_stdin(monkeypatch, FIRST.encode())
+    _, out, _ = run(capsys, "query", *words, "-k", "1")
+    [line] = out.splitlines()
+    assert len(line.split("\t")) == 4 + named
+
+
 def test_a_sheet_is_drawn_and_named(capsys: Printed) -> None:
     code, _, error = run(capsys, "query", FIRST, "--sheet", "out.png")
     assert (code, "contact sheet: out.png" in error) == (0, True)

@@ -120,6 +120,17 @@ def test_without_labels_train_says_that_it_learns_without(tmp_path: Path, capsys
     assert Bundle.open(tmp_path / "model").settings["loss"] == "itq"
 
 
+@pytest.mark.parametrize(("options", "told"), [([], True), (["--no-fakes"], False)])
+def test_fakes_that_itq_has_no_use_for_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], told: bool
+):
+    monkeypatch.chdir(tmp_path)
+    Path("fakes").mkdir()
+    Path("fakes/fakes.json").write_text("{}")
+    code, said = train(capsys, unlabelled_folder(Path("images")), *options)
+    assert (code, "fakes/ is not used by ITQ" in said) == (0, told)
+
+
 def test_a_loss_that_needs_labels_is_refused_without_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     code, said = train(capsys, unlabelled_folder(tmp_path / "images"), "--model", tmp_path / "model", "--loss", "csq")
     assert (code, "have no labels" in said, "--loss itq" in said) == (4, True, True)

@@ -105,6 +105,11 @@ def generate(
     devices.keep_freed_memory()
     with ranks.joined(where, join_timeout), sources.open_training(images) as (collection, source):
         console.note(f"computing on {where}{options.processes()}")
+        if collection.entries and not collection.labelled:
+            console.note(
+                "the images have no labels: `ganhash train` uses fakes of these only with --loss contrastive,"
+                " and its default for them, ITQ, needs none"
+            )
         made = console.follow(
             pool.make(collection, source, settings, out, device=where, overwrite=overwrite, strict=strict)
         )

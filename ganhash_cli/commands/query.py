@@ -105,7 +105,7 @@ def query(
         views.print_names((hit.path for answer in answers for hit in answer.hits), b"\0" if nul else b"\n")
     else:
         views.show(answers, preview)
-        _print_table(answers)
+        _print_table(answers, named=_several(images))
     console.note(
         f"{wording.counted(answers[0].searched, 'image')} searched in {1000 * found.seconds:.1f} ms{found.remark}"
     )
@@ -234,13 +234,20 @@ def _collection(images: list[str], nul: bool) -> "Collection":
     return pictures.from_names([os.fsencode(name) for name in images])
 
 
-def _print_table(answers: "list[Answer]") -> None:
-    """Print one row a hit; with several queries, the query stands in front."""
-    several, reranked = len(answers) > 1, any(hit.asymmetric is not None for answer in answers for hit in answer.hits)
+def _several(images: list[str]) -> bool:
+    """Whether the words name more than one image, or may: a program must know the columns from the command alone."""
+    from ganhash_cli.engine import images as pictures
+
+    return len(images) > 1 or images == ["-"] or not pictures.is_file(Path(images[0]))
+
+
+def _print_table(answers: "list[Answer]", *, named: bool) -> None:
+    """Print one row a hit; where queries are `named`, the query stands in front."""
+    reranked = any(hit.asymmetric is not None for answer in answers for hit in answer.hits)
     hits = [(answer, hit) for answer in answers for hit in answer.hits]
     rows = [
         [
-            *([console.safe(answer.query)] if several else []),
+            *([console.safe(answer.query)] if named else []),
             str(hit.rank),
             f"{hit.distance}/{hit.bits}",
             *([f"{hit.asymmetric:.2f}"] if reranked else []),
@@ -249,7 +256,7 @@ def _print_table(answers: "list[Answer]") -> None:
         ]
         for answer, hit in hits
     ]
-    columns = [*(["query"] if several else []), "#", "distance", *(["weighed"] if reranked else []), "label", "path"]
+    columns = [*(["query"] if named else []), "#", "distance", *(["weighed"] if reranked else []), "label", "path"]
     console.table(columns, rows, links=[f"file://{quote(os.path.abspath(hit.path))}" for _, hit in hits])
 
 

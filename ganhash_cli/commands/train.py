@@ -175,6 +175,8 @@ def train(
     with ranks.joined(where, join_timeout), sources.open_training(images) as (collection, source):
         console.note(f"computing on {where}{options.processes()}")
         chosen = loss or _suited(collection)
+        if chosen == Loss.itq and not no_fakes:
+            _tell_of_useless(fakes)
         settings = TrainSettings(
             backbone=identity,
             bits=bits,
@@ -227,6 +229,14 @@ def _suited(collection: "Collection") -> Loss:
         return Loss.triplet
     console.note("the images have no labels: fitting their codes by ITQ, on the backbone as it is (--loss itq)")
     return Loss.itq
+
+
+def _tell_of_useless(folder: Path) -> None:
+    """Say so where there are fakes that ITQ has no use for."""
+    from ganhash_cli.engine.fakes import DESCRIPTION
+
+    if (folder / DESCRIPTION).exists():
+        console.note(f"{console.safe(os.fspath(folder))}/ is not used by ITQ; --loss contrastive trains with fakes")
 
 
 def _pool(folder: Path) -> "FakePool | None":

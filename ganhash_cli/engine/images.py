@@ -110,6 +110,11 @@ def collect(source: Path) -> Collection:
     return from_names([os.fsencode(source)])
 
 
+def is_file(source: Path) -> bool:
+    """Whether `source` names one image, and neither a folder nor a list."""
+    return not source.is_dir() and source.suffix.lower() != ".csv"
+
+
 def from_folder(folder: Path) -> Collection:
     """List a folder recursively; the first folder below is the label.
 

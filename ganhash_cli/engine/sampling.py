@@ -108,10 +108,13 @@ def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> N
     if len([label for label, count in seen.items() if count > 1]) < 2:
         classes = wording.counted(len(seen), "class", "classes")
         kind = "image" if entries is collection.entries else "readable image"
+        poor = [f"{name!r} has {seen[label]}" for label, name in enumerate(collection.class_names) if seen[label] < 2]
+        more = f" and {len(poor) - _NAMED:,} more too few" if len(poor) > _NAMED else ""
+        lacking = f"add images: {', '.join(poor[:_NAMED])}{more}" if poor else "add images of another class"
         raise InputError(
             f"training needs two classes of two images or more, but found {classes} in"
             f" {wording.counted(len(entries), kind)}",
-            hint="add images of another class, each in a folder of its own, or learn without labels: --loss itq",
+            hint=f"{lacking}; or learn without labels: --loss itq",
         )
 
 

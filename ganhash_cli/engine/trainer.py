@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -37,9 +38,10 @@ from ganhash_cli.engine.progress import Work
 from ganhash_cli.engine.sampling import TrainingData
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import UNLABELLED, TrainSettings
-from ganhash_cli.errors import MismatchError, UsageError
+from ganhash_cli.errors import InputError, MismatchError, UsageError
 
 _LOG = logging.getLogger(__name__)
+_TOLD = 5  # images left out, where the rest cannot teach
 
 BOARD = "tensorboard"
 """The folder in model/ of what is written for TensorBoard, where that is asked for."""
@@ -88,7 +90,7 @@ def train(
     the first end, with exit code 0, when nothing is left to share; with `synchronise` their batch norms see all images.
     """
     if settings.supervised:
-        sampling.require_two_classes(collection, collection.entries)
+        _require_teaching(collection, collection.entries, collection.skipped)
     if settings.loss == UNLABELLED:
         collection = unlabelled.choose(collection, settings.seed)
     else:
@@ -117,7 +119,7 @@ def train(
             return _finished(run), ()
         pixels = yield from images.load(collection, side, strict=strict)
         if settings.supervised:
-            sampling.require_two_classes(collection, pixels.entries)
+            _require_teaching(collection, pixels.entries, pixels.skipped)
             sampling.tell_of_single_images(collection, pixels.entries)
         network = HashNet(backbone, settings.bits)
         if synchronise and ranks.count() > 1:
@@ -130,6 +132,20 @@ def train(
         ranks.leave()
         result = yield from _write(run, network, pixels, data, score)
         return result, pixels.skipped
+
+
+def _require_teaching(
+    collection: Collection, entries: tuple[images.Entry, ...], skipped: tuple[images.Skipped, ...]
+) -> None:
+    """Refuse images that cannot teach, after telling of those left out: these may be why."""
+    try:
+        sampling.require_two_classes(collection, entries)
+    except InputError:
+        for each in skipped[:_TOLD]:
+            _LOG.warning("skipped %s: %s", os.fsdecode(each.path), each.reason)
+        if len(skipped) > _TOLD:
+            _LOG.warning("%s skipped in all", f"{len(skipped):,}")
+        raise
 
 
 def _data(run: _Run, pixels: Pixels) -> Work[TrainingData]:

@@ -30,7 +30,7 @@ def reseal(folder: Path, *left_out: str, **changes: Any) -> None:
 def test_a_folder_without_a_description_holds_no_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no trained model") as raised:
         Bundle.open(tmp_path)
-    assert raised.value.hint == "make one with `ganhash train IMAGES`"
+    assert raised.value.hint == "make one with `ganhash train FOLDER`, which needs no labels"
 
 
 @pytest.mark.parametrize("change", [{"format": "other"}, {"schema": 2}], ids=str)

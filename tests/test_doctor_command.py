@@ -314,6 +314,25 @@ def test_what_comes_next_depends_on_what_is_there(there: list[str], following: s
     assert told(capsys)[1]["next"] == following
 
 
+@pytest.mark.parametrize(
+    ("images", "following"),
+    [
+        (["my photos/deep/a.JPG"], "ganhash train 'my photos'"),
+        (["a.png"], "ganhash train ."),
+        (["photos/a.png", "more/a.png"], "ganhash train IMAGES"),
+        (["notes/a.txt", ".hidden/a.png"], "ganhash generate"),
+    ],
+)
+def test_where_there_is_one_folder_of_images_and_no_model_it_is_named(
+    images: list[str], following: str, capsys: Printed
+) -> None:
+    for name in images:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    assert f"next: {following}\n" in run(capsys, "doctor")[2]
+    assert told(capsys)[1]["next"] == ("ganhash train IMAGES" if "train" in following else following)
+
+
 def test_after_the_fakes_comes_training_and_after_the_model_encoding(capsys: Printed) -> None:
     made(Path("fakes"), pictures(4), [0, 1, 1, 2])
     assert told(capsys)[1]["next"] == "ganhash train IMAGES"

@@ -213,6 +213,13 @@ def test_a_truncated_codes_file_is_exit_6(capsys: Printed) -> None:
     assert run(capsys, "query", FIRST)[0] == 6
 
 
+def test_codes_that_are_no_hdf5_are_told_of_in_words_of_ours_with_the_command_that_makes_them(capsys: Printed) -> None:
+    Path("my.h5").write_bytes(b"nothing")
+    _, _, error = run(capsys, "query", FIRST, "--codes", "my.h5")
+    assert "my.h5 is not a sound codes file: it does not begin as an HDF5 file does" in error
+    assert "`ganhash encode FOLDER -o my.h5 --overwrite`" in error
+
+
 def test_a_query_that_is_no_image_is_exit_4(capsys: Printed) -> None:
     Path("letter.txt").write_text("dear")
     code, _, error = run(capsys, "query", "letter.txt")

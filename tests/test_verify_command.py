@@ -118,6 +118,20 @@ def test_a_wrong_bit_in_codes_is_exit_6_and_names_the_dataset(capsys: Printed, c
     assert (code, column in error) == (6, True)
 
 
+@pytest.mark.parametrize(
+    ("path", "damage", "hint"),
+    [
+        ("codes.h5", "", "ganhash encode FOLDER --overwrite"),
+        ("my t.h5", "", "ganhash encode FOLDER -o 'my t.h5' --overwrite"),
+        ("other", "hasher.onnx", "ganhash train folder/ --model other --overwrite"),
+    ],
+)
+def test_the_hint_makes_the_damaged_file_anew_and_no_other(capsys: Printed, path: str, damage: str, hint: str) -> None:
+    Path("codes.h5" if path.endswith("h5") else "model").rename(path)
+    Path(path, damage).write_bytes(Path(path, damage).read_bytes()[:-4])
+    assert f"hint: make it again: {hint}\n" in run(capsys, "verify", path)[2]
+
+
 def test_a_missing_file_is_exit_6(capsys: Printed) -> None:
     Path("fakes/coat/000000.png").unlink()
     code, _, error = run(capsys, "verify", "fakes")
@@ -228,5 +242,5 @@ def test_the_command_that_makes_a_model_anew_names_the_images_it_was_trained_on(
     Path("my photos").mkdir()
     write_bundle(Path("new"), source=source)
     flip("new/weights.safetensors")
-    wanted = " ".join(["ganhash train", *([words] if words else []), "--overwrite"])
+    wanted = " ".join(["ganhash train", *([words] if words else []), "--model new --overwrite"])
     assert f"make it again: {wanted}\n" in run(capsys, "verify", "new")[2]

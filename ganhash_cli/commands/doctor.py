@@ -44,7 +44,7 @@ def doctor(
             console.say(console.safe(f"problem: {problem.of} {problem.what}{detail}"))
             console.say(console.safe(f"  mend: {problem.mend}"))
         console.note("no problem found" if not found.problems else "`ganhash doctor` again shows what is mended")
-        console.note(f"next: {found.following}")
+        console.note(f"next: {console.safe(found.following())}")
     if found.problems:
         raise typer.Exit(found.problems[0].exit)
 

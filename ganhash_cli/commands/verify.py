@@ -34,7 +34,7 @@ def verify(
         _show(result, json)
     damaged = [result for result in found if result.wrong]
     if damaged:
-        again = ", ".join(problems.again(result.kind, result.images) for result in damaged)
+        again = ", ".join(problems.again(result.kind, result.images, result.path) for result in damaged)
         count = sum(len(result.wrong) for result in damaged)
         more = f", and {count - 1:,} more" if count > 1 else ""
         refused.append(CorruptError(f"{damaged[0].wrong[0]}{more}", hint=f"make it again: {again}"))

@@ -76,7 +76,9 @@ class Bundle:
                     f"{folder} holds a training that is not finished",
                     hint="the `ganhash train` command that began it goes on with it",
                 )
-            raise InputError(f"{folder} holds no trained model", hint="make one with `ganhash train IMAGES`")
+            raise InputError(
+                f"{folder} holds no trained model", hint="make one with `ganhash train FOLDER`, which needs no labels"
+            )
         record = files.read_json(path)
         seal = record.pop("sha256", None)
         if record.get("format") != FORMAT or record.get("schema") != SCHEMA:

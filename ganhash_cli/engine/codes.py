@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ganhash_cli.engine import bits, codes_format, safe_hdf5
 from ganhash_cli.engine.chunks import DEFLATE
-from ganhash_cli.engine.codes_format import AGAIN, COLUMNS, Header, Rows, inside
+from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows, again, inside
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
 from ganhash_cli.engine.shards import MOST as MOST_SHARDS
 from ganhash_cli.engine.shards import Shard
@@ -111,7 +111,9 @@ class StoredCodes:
         numbers = self.read("labels", offsets[0], offsets[-1]).tolist()
         names = self.header.class_names
         if not all(-1 <= number < len(names) for number in numbers):
-            raise CorruptError(f"{self.path} is damaged: a label of row {start} or after it is out of range", AGAIN)
+            raise CorruptError(
+                f"{self.path} is damaged: a label of row {start} or after it is out of range", again(self.path)
+            )
         return [
             tuple(names[number] for number in numbers[a - offsets[0] : b - offsets[0]] if number != -1)
             for a, b in pairwise(offsets)
@@ -143,7 +145,7 @@ class StoredCodes:
     def require_digest(self, name: str, found: bytes) -> None:
         """Compare the SHA-256 of what was read of a column, in hexadecimal, with the one it was written with."""
         if found != self._file.attrs[f"sha256_{name}"]:
-            raise CorruptError(f"{self.path} is damaged: the checksum of {name} is wrong", AGAIN)
+            raise CorruptError(f"{self.path} is damaged: the checksum of {name} is wrong", again(self.path))
 
     def require_sense(self) -> None:
         """Refuse a path that leads out of the root or a label without a name, in any row."""
@@ -153,7 +155,7 @@ class StoredCodes:
             for start in range(0, len(self._file["labels"]), _BLOCK):
                 block = self.read("labels", start, start + _BLOCK)
                 if block.min() < -1 or block.max() >= len(self.header.class_names):
-                    raise CorruptError(f"{self.path} is damaged: a label is out of range", AGAIN)
+                    raise CorruptError(f"{self.path} is damaged: a label is out of range", again(self.path))
 
     def paths_of(self, start: int, end: int) -> list[bytes]:
         """Return the paths of the rows from `start` to before `end`."""
@@ -343,6 +345,13 @@ def _require_rising(name: str, block: NDArray[Any], longest: int) -> None:
         raise CorruptError(f"{name} rises by more than {longest} at once")
 
 
+_FAULTS = {
+    "truncated file": "it is cut short",
+    "file signature not found": "it does not begin as an HDF5 file does",
+}
+"""What HDF5 says, and what it means."""
+
+
 def _slice(dataset: h5py.Dataset, start: int, end: int | None) -> NDArray[Any]:
     """Read a part of a column; an error names it, as HDF5's own do not."""
     try:
@@ -360,5 +369,5 @@ def _damage(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # h5py raises OSError, RuntimeError, KeyError, ValueError and more on bad data
-        fault = "it is cut short" if "truncated file" in str(error) else str(error)
-        raise CorruptError(f"{path} is not a sound codes file: {fault}", AGAIN) from error
+        fault = next((ours for theirs, ours in _FAULTS.items() if theirs in str(error)), str(error))
+        raise CorruptError(f"{path} is not a sound codes file: {fault}", again(path)) from error

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,6 @@ from ganhash_cli.errors import CorruptError, MismatchError
 
 FORMAT = b"ganhash-codes"
 SCHEMA = 2
-AGAIN = "make it anew: `ganhash encode FOLDER -o FILE --overwrite`"
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,17 @@ def seal(facts: dict[str, Any]) -> bytes:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest().encode()
 
 
+def again(holder: object) -> str:
+    """Return what makes a codes file anew, or brings codes into an index, where `holder` is no file."""
+    if not isinstance(holder, Path):
+        return "push the codes there anew"
+    return f"make it anew: `ganhash encode FOLDER -o {shlex.quote(os.fspath(holder))} --overwrite`"
+
+
 def inside(path: bytes, holder: object) -> bytes:
     """Return a path relative to the root; `CorruptError` where it leads out of it, as `holder` has no right to."""
     if not path or path.startswith(b"/") or b"\0" in path or b".." in path.split(b"/"):
-        raise CorruptError(f"{holder} is unsafe: it names {path!r}, outside its root", AGAIN)
+        raise CorruptError(f"{holder} is unsafe: it names {path!r}, outside its root", again(holder))
     return path
 
 

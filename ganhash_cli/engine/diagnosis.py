@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError
@@ -54,9 +55,8 @@ class Diagnosis:
             *problems.of_holdings(self.holdings, known=bool(packages)),
         ]
 
-    @property
-    def following(self) -> str:
-        """The command that comes next in this folder."""
+    def following(self, *, named: bool = True) -> str:
+        """Return the command that comes next in this folder, with the one folder of images in it unless not `named`."""
         if wrong := problems.of_holdings(self.holdings, known=True):
             return wrong[0].mend
         fakes, model, codes = (getattr(self.holdings, name).state for name in problems.PARTS)
@@ -66,7 +66,11 @@ class Diagnosis:
             return " ".join(["ganhash train", *self.holdings.fakes.images])
         if model == "unfinished":
             return "ganhash train IMAGES"
-        return "ganhash generate IMAGES" if fakes == "unfinished" else "ganhash generate"
+        if fakes == "unfinished":
+            return "ganhash generate IMAGES"
+        if folders := self.holdings.folders:
+            return shlex.join(["ganhash", "train", folders[0] if named and len(folders) == 1 else "IMAGES"])
+        return "ganhash generate"
 
     def record(self) -> dict[str, Any]:
         """Return all of it as plain values for JSON, without a name of a file, a person or a machine."""
@@ -85,7 +89,7 @@ class Diagnosis:
                 "codes_are_the_models": self.holdings.codes_are_the_models,
             },
             "problems": [{k: v for k, v in asdict(problem).items() if k != "detail"} for problem in self.problems],
-            "next": self.following,
+            "next": self.following(named=False),
         }
 
 

@@ -5,14 +5,18 @@ What reads them is imported where it is needed, since a package it needs may be 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from ganhash_cli.engine import sample
 from ganhash_cli.errors import CorruptError, GanhashError, InputError
+
+_MOST_FOLDERS = 100  # looked into below each folder
 
 State = Literal["absent", "unfinished", "other", "whole", "damaged", "unreadable", "unknown"]
 
@@ -44,6 +48,8 @@ class Holdings:
     codes: Holding
     model_is_of_the_fakes_images: bool | None
     codes_are_the_models: bool | None
+    folders: tuple[str, ...] = ()
+    """The folders here that hold images of the person's."""
 
 
 def look(fakes: Path, model: Path, codes: Path) -> Holdings:
@@ -54,7 +60,26 @@ def look(fakes: Path, model: Path, codes: Path) -> Holdings:
         **found,
         model_is_of_the_fakes_images=_equal(found["fakes"].digest, trained_on),
         codes_are_the_models=_equal(found["codes"].digest, found["model"].digest),
+        folders=_image_folders({fakes, model}),
     )
+
+
+def _image_folders(ours: set[Path]) -> tuple[str, ...]:
+    """Name the folders in this one that hold images, and this one itself; of large ones the beginning is looked at."""
+    try:
+        from ganhash_cli.engine.images import SUFFIXES
+
+        there = sorted(path for path in Path().iterdir() if not path.name.startswith("."))
+    except (ImportError, OSError):
+        return ()
+
+    def holds(files: Iterable[str]) -> bool:
+        return any(os.path.splitext(name)[1].lower() in SUFFIXES for name in files)
+
+    folders = [path for path in there if path.is_dir() and path not in ours and not (path / "fakes.json").exists()]
+    walks = [(path, islice(os.walk(path), _MOST_FOLDERS)) for path in folders]
+    below = [str(path) for path, walk in walks if any(holds(files) for _, _, files in walk)]
+    return (*(["."] if holds(path.name for path in there if path.is_file()) else []), *below)
 
 
 def _look(read: Callable[[Path], Holding], path: Path) -> Holding:

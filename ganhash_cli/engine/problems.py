@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from ganhash_cli.engine import installation
 from ganhash_cli.engine.accelerators import Accelerators
@@ -26,12 +28,12 @@ _NAMES = {"fakes": "fakes", "model": "model", "codes": "codes.h5"}
 PARTS = ("fakes", "model", "codes")
 
 
-def again(part: str, images: tuple[str, ...]) -> str:
-    """Return the command that makes a part of the working folder anew, of these images."""
-    if part == "codes":
-        return "ganhash encode FOLDER --overwrite"
-    verb = {"fakes": "generate", "model": "train"}[part]
-    return shlex.join(["ganhash", verb, *images, "--overwrite"])
+def again(part: str, images: tuple[str, ...], path: Path | None = None) -> str:
+    """Return the command that makes a part anew, of these images, in the working folder or else at `path`."""
+    verb, option = {"fakes": ("generate", "--out"), "model": ("train", "--model"), "codes": ("encode", "-o")}[part]
+    words = ("FOLDER",) if part == "codes" else images
+    place = [] if path is None or path == Path(_NAMES[part]) else [option, os.fspath(path)]
+    return shlex.join(["ganhash", verb, *words, *place, "--overwrite"])
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,13 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
                 raise wrong
             if useless := usage.idle(context):
                 raise useless
+            for variable in settings.unknown(context.find_root(), os.environ):
+                console.warn(variable)
             function(**options, **({"context": context} if takes_context else {}))
             sys.stdout.flush()
         except UsageError as error:
             error.message = settings.blamed(context, error.message)
+            error.hint = error.hint.replace("ganhash COMMAND", context.command_path)
             raise
         except BrokenPipeError:
             # Whoever read our output has gone, as `| head` does; keep Python from complaining at exit. Caught here,
@@ -251,7 +254,7 @@ def _explain(error: Exception) -> int:
         if not explain():  # the help, which is printed already
             return UsageError.exit_code
         wrong = context and context.find_root().obj  # what is missing may stand in the file that cannot be read
-        message = explain().partition("\n")[0].removesuffix(" Choose from:")  # the choices stand in the hint
+        message = usage.message(error)
         error = wrong or UsageError(settings.blamed(context, message) if context else message, usage.hint(error))
     if isinstance(error, MemoryError):
         error = StorageError("out of memory", hint="use smaller images, a smaller batch, or more memory")

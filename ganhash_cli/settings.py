@@ -6,7 +6,7 @@ Click gives them to the commands; its contexts and options are `Any` here, as Ty
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from ganhash_cli.errors import UsageError
 
 FILE = Path("ganhash.toml")
 ENVIRONMENT = "GANHASH"
+_OTHERS = {f"{ENVIRONMENT}_{name}" for name in ("PLUGINS", "TOKEN", "KILLS", "SOAK", "BENCH_IMAGES", "MILVUS_PYTHON")}
+"""Variables that are read elsewhere: by plugin/registry.py and `ganhash serve`, or by tests."""
+
 _MOST_BYTES, _MOST_DEPTH = 64 << 10, 8  # deep nesting overflows the stack of whoever walks it
 
 
@@ -39,16 +42,18 @@ def read(path: Path = FILE) -> dict[str, Any]:
 def known(given: dict[str, Any], command: Any, where: str = str(FILE)) -> dict[str, Any]:
     """Return settings with their names as Click wants them: tables are commands, keys are options.
 
-    What no command knows is refused, since a setting that does nothing misleads.
+    A key is the name of an option as the environment has it, or as it is typed, such as `B` for -B. What no command
+    knows is refused, since a setting that does nothing misleads.
     """
     commands = getattr(command, "commands", {})
-    options = {parameter.name for parameter in command.params}
+    typed = {flag.lstrip("-").replace("-", "_"): each.name for each in command.params for flag in each.opts}
+    options = {**typed, **{parameter.name: parameter.name for parameter in command.params}}
     named: dict[str, Any] = {}
     for name, value in given.items():
         if isinstance(value, dict) and name in commands:
             named[name] = known(value, commands[name], f"{where} [{name}]")
         elif not isinstance(value, dict) and name.replace("-", "_") in options:
-            named[name.replace("-", "_")] = value
+            named[options[name.replace("-", "_")]] = value
         else:
             what, names = ("command", commands) if isinstance(value, dict) else ("option", options)
             close = difflib.get_close_matches(name, [str(each) for each in names], n=1)
@@ -78,6 +83,16 @@ def below(context: Any) -> Iterator[Any]:
     yield context
     for name, command in getattr(context.command, "commands", {}).items():
         yield from below(type(context)(command, parent=context, info_name=name))
+
+
+def unknown(root: Any, environment: Iterable[str]) -> Iterator[str]:
+    """Say of each variable that looks like a setting and sets no option so, with the nearest that does."""
+    given = [name for name in environment if name.startswith(f"{ENVIRONMENT}_") and name not in _OTHERS]
+    known = [_of_environment(each, parameter) for each in below(root) for parameter in each.command.params if given]
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, [*known, *_OTHERS], n=1)
+            yield f"{name} sets no option" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def faults(root: Any) -> Iterator[tuple[str, str]]:

@@ -3,14 +3,26 @@
 Click's errors, contexts and options are `Any` here, as Typer keeps their classes to itself.
 """
 
+import difflib
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ganhash_cli import settings
 from ganhash_cli.engine.address import is_url
 from ganhash_cli.errors import UsageError
 
 _NAMED = 3  # of words that are too many
+_ALIKE = {"train": {"output": "model", "out": "model"}, "generate": {"output": "out", "model": "out"}}
+"""By command, what others call otherwise."""
+_WORDS = (
+    (r"is not a valid (int|integer)( range)?\.", "is no whole number."),
+    (r"is not a valid float( range)?\.", "is no number."),
+    (r"is not in the range x>=(\S+)\.$", r"is less than \1."),
+    (r"is not in the range (\S+)<=x<=(\S+)\.$", r"is not from \1 to \2."),
+)
+"""What Click says of numbers, and the same in words."""
 Given = Mapping[str, Any]
 
 
@@ -26,12 +38,12 @@ class _Idle(NamedTuple):
     both: str = ""
 
 
-def _elsewhere(given: Given) -> bool:
+def _at_url(given: Given) -> bool:
     return is_url(given["index"] or "")
 
 
-_REMOTE = _Idle(("name", "option"), lambda given: not _elsewhere(given), "needs an index at a URL, which --index names")
-_LOCAL = _Idle(("codes", "untrusted"), _elsewhere, "needs a codes file, and --index searches elsewhere")
+_REMOTE = _Idle(("name", "option"), lambda given: not _at_url(given), "needs an index at a URL, which --index names")
+_LOCAL = _Idle(("codes", "untrusted"), _at_url, "needs a codes file, and --index searches elsewhere")
 _NUL = "separates names on stdin"
 _IDLE = {
     "query": (
@@ -75,14 +87,46 @@ def _typed(context: Any, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
+def message(error: Any) -> str:
+    """Return what an error of Click says, on one line and in words."""
+    said: str = error.format_message().partition("\n")[0].removesuffix(" Choose from:")  # the choices stand in the hint
+    if _elsewhere(error):
+        said = str(error.message)  # without options that are only spelt alike
+    for theirs, ours in _WORDS:
+        said = re.sub(theirs, ours, said)
+    return said
+
+
 def hint(error: Any) -> str:
     """Return what to do about an error of Click: what a missing word may be, or else where that is listed."""
     context = getattr(error, "ctx", None)
     if context and hasattr(error, "param_type") and error.param:  # these are of a missing option or argument
         offered = [item.value for item in error.param.shell_complete(context, "") if item.type == "plain"]
         return f"there are {', '.join(offered)}" if offered else str(error.param.help)
+    if other := _elsewhere(error):
+        return other
+    choices = list(getattr(getattr(getattr(error, "param", None), "type", None), "choices", ()))
+    given = re.match(r"'(.*)' is not one of ", getattr(error, "message", ""))
+    if given and (close := difflib.get_close_matches(given[1], choices, n=1)):
+        return f"did you mean {close[0]}?"
     what = "commands" if hasattr(context and context.command, "commands") else "options"
     return f"`{context.command_path if context else 'ganhash'} --help` lists the {what}"
+
+
+def _elsewhere(error: Any) -> str:
+    """Say what a command calls an option that it does not know, but others do; nothing where it has none."""
+    context, flag = getattr(error, "ctx", None), getattr(error, "option_name", "")
+    if not context or not flag or not hasattr(error, "possibilities"):
+        return ""
+    everywhere = [each for every in settings.below(context.find_root()) for each in every.command.params]
+    names = {each.name for each in everywhere if flag in each.opts}
+    names |= {_ALIKE.get(context.info_name, {}).get(name) for name in names}
+    for each in context.command.params:
+        if each.opts[0].startswith("-") and (each.name in names or flag[1:] in each.opts):
+            return f"`{context.command_path}` calls it {' or '.join(each.opts)}"
+        if each.name in names:
+            return f"`{context.command_path}` takes it as a word: `{context.command_path} {each.name.upper()}`"
+    return ""
 
 
 def too_many(context: Any) -> UsageError:

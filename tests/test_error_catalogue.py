@@ -108,7 +108,7 @@ CATALOGUE = [
     # query
     Wrong("query one.png --codes nowhere.h5", 4, "nowhere.h5"),
     Wrong("query one.png --codes cut.h5", 6, "cut.h5"),
-    Wrong("query one.png --codes folder", 6, "folder"),
+    Wrong("query one.png --codes folder", 4, "folder"),
     Wrong("query one.png --codes flipped.h5 --check", 6, "flipped.h5"),
     Wrong("query one.png --model other", 5, "other"),
     Wrong("query one.png -k 0", 2, "-k"),

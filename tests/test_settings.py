@@ -27,6 +27,57 @@ def test_a_broken_file_is_a_usage_error_that_names_it(content: bytes, tmp_path: 
         read(file)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[train]\nB = ['nothing']", "-B"),
+        ("[query]\n0 = true\nk = 0", "-k"),
+        ("[generate]\noutput = 'x'\nsize = 2", "--size"),
+    ],
+)
+def test_a_key_may_be_what_is_typed(
+    text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ganhash.toml").write_text(text)
+    verb = text[1:].partition("]")[0]
+    _, _, error = run(capsys, verb, "x")
+    assert (says in error, "there is no option" in error) == (True, False), error
+
+
+@pytest.mark.parametrize(
+    ("verb", "name"),
+    [
+        ("train", "backbone_options"),
+        ("train", "loss_options"),
+        ("generate", "generator_options"),
+        ("push", "option"),
+        ("encode", "nul"),
+    ],
+)
+def test_help_names_the_setting_of_an_option_that_has_only_a_letter(capsys: Printed, verb: str, name: str) -> None:
+    _, out, _ = run(capsys, verb, "--help")
+    assert f"In settings: {name}." in " ".join(out.replace("│", "").split())
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("GANHASH_QERY_K", "warning: GANHASH_QERY_K sets no option; did you mean GANHASH_QUERY_K?"),
+        ("GANHASH_QUERY_KAY", "warning: GANHASH_QUERY_KAY sets no option; did you mean GANHASH_QUERY_K?"),
+        ("GANHASH_TOKEN", ""),
+        ("GANHASH_QUERY_MAX_DISTANCE", ""),
+    ],
+)
+def test_a_variable_that_sets_no_option_is_warned_of(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, "1")
+    _, _, error = run(capsys, "plugins", "list")
+    assert error.strip() == said
+
+
 @pytest.fixture
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from test_encode_command import Printed, run
+from test_encode_command import Printed, run, say_on_stdin
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,64 @@ def _workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_leaves_something_out_reads_what_it_may_be(capsys: Printed, words: str, message: str, hint: str) -> None:
     code, out, error = run(capsys, *words.split())
     assert (code, out, error) == (2, "", f"error: {message}\n  hint: {hint}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("train -o m", "No such option: -o", "`ganhash train` calls it --model or -m"),
+        ("serve --codes c.h5", "No such option: --codes", "`ganhash serve` takes it as a word: `ganhash serve CODES`"),
+        ("dedup x --f", "No such option: --f", "`ganhash dedup` calls it -f or --files"),
+        ("train --loss itqq", "Invalid value for '--loss': 'itqq' is not one of", "did you mean itq?"),
+        ("query x -k y", "Invalid value for '-k' / '--k': 'y' is no whole number.", "`ganhash query --help` lists"),
+        ("query x -k 0", "Invalid value for '-k' / '--k': 0 is less than 1.", "`ganhash query --help` lists"),
+        ("serve --port 70000", "Invalid value for '--port': 70000 is not from 0 to 65535.", "`ganhash serve --help`"),
+        ("train --bits 0", "--bits 0: must be from 1 to 1,024", "`ganhash train --help` tells what it is for"),
+    ],
+)
+def test_who_types_what_a_command_does_not_take_reads_what_it_does(
+    capsys: Printed, words: str, message: str, hint: str
+) -> None:
+    code, _, error = run(capsys, *words.split())
+    assert (code, error.startswith(f"error: {message}")) == (2, True), error
+    assert f"\n  hint: {hint}" in error
+
+
+def test_a_number_of_neighbours_may_be_asked_for_with_two_dashes_too(capsys: Printed) -> None:
+    code, _, error = run(capsys, "query", "nowhere.png", "--k", "5")
+    assert (code, "nowhere.png does not exist" in error) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("dedup nowhere", "name a folder of images, or a codes file"),
+        ("merge folder -o m.h5", "`ganhash encode` makes codes of images"),
+        ("merge part*.h5 -o m.h5", "`ganhash encode FOLDER --shard 1/16 -o part-01.h5` makes a part"),
+    ],
+)
+def test_who_names_no_codes_reads_what_makes_those_that_the_command_wants(
+    capsys: Printed, words: str, hint: str
+) -> None:
+    Path("folder").mkdir()
+    code, _, error = run(capsys, *words.split())
+    assert (code, f"hint: {hint}" in error) == (4, True), error
+
+
+@pytest.mark.parametrize(
+    ("given", "flags", "said"),
+    [
+        (b"a.png\0b.png\0", [], "add -0"),
+        (b"a.png\nb.png\n", ["-0"], "leave out -0"),
+        (b"\x89PNG\r\n\x1a\n\0\0", [], "name the image in its place"),
+    ],
+)
+def test_what_is_no_list_of_names_on_stdin_is_called_what_it_is(
+    capsys: Printed, monkeypatch: pytest.MonkeyPatch, given: bytes, flags: list[str], said: str
+) -> None:
+    say_on_stdin(monkeypatch, given)
+    code, _, error = run(capsys, "query", "-", *flags)
+    assert (code, f"hint: {said}" in error) == (2, True), error
 
 
 def test_who_leaves_out_the_kind_of_a_plugin_reads_it(capsys: Printed) -> None:

@@ -13,7 +13,7 @@ import typer
 from ganhash_cli import console, terminal, workspace
 from ganhash_cli.commands import options, sources, views
 from ganhash_cli.engine import wording
-from ganhash_cli.errors import NothingFound, UsageError
+from ganhash_cli.errors import InputError, NothingFound, UsageError
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.codes import StoredCodes
@@ -30,7 +30,9 @@ def dedup(
     ],
     max_distance: Annotated[
         int | None,
-        typer.Option(min=0, help="Call near what differs in so many bits at most.", show_default="1 bit in 16"),
+        typer.Option(
+            metavar="<int>", min=0, help="Call near what differs in so many bits at most.", show_default="1 bit in 16"
+        ),
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Find only images of identical pixels.")] = False,
     reference: Annotated[
@@ -46,7 +48,9 @@ def dedup(
             help="Print the names of redundant files only: of exact ones, unless --max-distance is given.",
         ),
     ] = False,
-    nul: Annotated[bool, typer.Option("-0", help="The same, each name ended by NUL, as for `xargs -0`.")] = False,
+    nul: Annotated[
+        bool, typer.Option("-0", help="The same, each name ended by NUL, as for `xargs -0`. In settings: nul.")
+    ] = False,
     html: Annotated[Path | None, typer.Option(help="Write a gallery, one HTML page.", show_default=False)] = None,
     untrusted: options.Untrusted = False,
     json: options.Json = False,
@@ -108,6 +112,10 @@ def _open(source: Path, model: Path, stack: ExitStack) -> "tuple[StoredCodes, tu
     from ganhash_cli.engine.bundle import Bundle
     from ganhash_cli.engine.codes import open_codes
 
+    if not source.exists():
+        raise InputError(
+            f"{source} does not exist", hint="name a folder of images, or a codes file made by `ganhash encode`"
+        )
     if not source.is_dir():
         return stack.enter_context(open_codes(source)), ()
     bundle = Bundle.open(model)

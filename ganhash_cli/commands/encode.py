@@ -52,7 +52,7 @@ def encode(
     ] = NumericName.float32,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
-    nul: Annotated[bool, typer.Option("-0", help="Names on stdin are separated by NUL.")] = False,
+    nul: Annotated[bool, typer.Option("-0", help="Names on stdin are separated by NUL. In settings: nul.")] = False,
     shard: Annotated[
         str | None,
         typer.Option(

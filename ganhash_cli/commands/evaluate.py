@@ -23,8 +23,10 @@ def evaluate(
     ],
     codes: options.Codes = workspace.CODES,
     model: options.Model = workspace.MODEL,
-    k: Annotated[int, typer.Option("-k", "--k", min=1, help="P@k: precision of the first k.")] = 100,
-    r: Annotated[int, typer.Option("-r", "--r", min=1, help="mAP@R: over the relevant ones among the first R.")] = 1000,
+    k: Annotated[int, typer.Option("-k", "--k", metavar="<int>", min=1, help="P@k: precision of the first k.")] = 100,
+    r: Annotated[
+        int, typer.Option("-r", "--r", metavar="<int>", min=1, help="mAP@R: over the relevant ones among the first R.")
+    ] = 1000,
     plot: Annotated[
         Path | None, typer.Option(help="Draw precision and recall by radius, a PNG.", show_default=False)
     ] = None,

@@ -27,7 +27,7 @@ def generate(
         typer.Option(
             "-G",
             metavar="NAME=VALUE",
-            help="An option of the generator; `ganhash plugins show` lists them.",
+            help="An option of the generator; `ganhash plugins show` lists them. In settings: generator_options.",
             autocompletion=completion.generator_options,
         ),
     ] = None,
@@ -71,7 +71,7 @@ def generate(
     ),
     seed: options.Seed = 0,
     device: options.DeviceOption = options.DeviceName.auto,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")] = workspace.FAKES,
+    out: Annotated[Path, typer.Option("--output", "--out", "-o", help="Folder to write.")] = workspace.FAKES,
     join_timeout: options.JoinTimeout = ranks.JOIN_SECONDS,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,

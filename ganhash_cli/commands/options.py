@@ -40,7 +40,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file t
 DeviceOption = Annotated[
     DeviceName, typer.Option("--device", help="Where to compute; auto takes a GPU if there is one.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Decides every random choice.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="<int>", min=0, help="Decides every random choice.")]
 JoinTimeout = Annotated[
     float,
     typer.Option(
@@ -73,7 +73,7 @@ IndexOptions = Annotated[
     typer.Option(
         "-I",
         metavar="NAME=VALUE",
-        help="An option of the index at a URL; `ganhash plugins show index NAME` lists them.",
+        help="An option of the index at a URL; `ganhash plugins show index NAME` lists them. In settings: option.",
         show_default=False,
         autocompletion=completion.index_options,
     ),

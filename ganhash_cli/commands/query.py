@@ -34,16 +34,18 @@ def query(
     ],
     codes: options.Codes = workspace.CODES,
     model: options.Model = workspace.MODEL,
-    k: Annotated[int, typer.Option("-k", min=1, help="Show at most so many neighbours.")] = 10,
+    k: Annotated[int, typer.Option("-k", "--k", metavar="<int>", min=1, help="Show at most so many neighbours.")] = 10,
     max_distance: Annotated[
         int | None,
-        typer.Option(min=0, help="Show none that differs in more bits.", show_default=False),
+        typer.Option(metavar="<int>", min=0, help="Show none that differs in more bits.", show_default=False),
     ] = None,
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Order the nearest anew: bits count by the query's sureness.")
     ] = False,
     files: Annotated[bool, typer.Option("-f", "--files", help="Print file names only.")] = False,
-    nul: Annotated[bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f.")] = False,
+    nul: Annotated[
+        bool, typer.Option("-0", help="Separate names by NUL, on stdin and with -f. In settings: nul.")
+    ] = False,
     index: Annotated[
         str,
         typer.Option(

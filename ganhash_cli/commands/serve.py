@@ -26,7 +26,9 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Listen here; anything but this machine alone demands a token, see GANHASH_TOKEN.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Listen on this port; 0 takes any that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option(metavar="<int>", min=0, max=65535, help="Listen on this port; 0 takes any that is free.")
+    ] = 8000,
     index: options.IndexUrl = None,
     name: options.Collection = "ganhash",
     option: options.IndexOptions = None,

@@ -1,5 +1,6 @@
 """What the words after a verb mean as images: a folder, a CSV, names on stdin, or nothing for the sample."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from ganhash_cli import console
 from ganhash_cli.engine import ranks
-from ganhash_cli.errors import InputError
+from ganhash_cli.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.images import Collection, Skipped
+
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")  # how the files begin
 
 
 @contextmanager
@@ -33,10 +36,24 @@ def open_training(images: str | None) -> "Iterator[tuple[Collection, str]]":
 def names_on_stdin(*, nul: bool = False) -> list[bytes]:
     """Read file names from stdin, one a line, or separated by NUL; `InputError` where there is none."""
     separator = b"\0" if nul else b"\n"
-    names = [name for name in sys.stdin.buffer.read().split(separator) if name]
+    given = sys.stdin.buffer.read()
+    _require_names(given, nul=nul)
+    names = [name for name in given.split(separator) if name]
     if not names:
         raise InputError("no file is named on stdin", hint="write one name a line, or with -0 NUL between them")
     return names
+
+
+def _require_names(given: bytes, *, nul: bool) -> None:
+    """Raise `UsageError` where stdin holds something else than names that end as they are said to."""
+    if given.startswith(_IMAGES):
+        raise UsageError(
+            "on stdin there is an image, and names of files are wanted", hint="name the image in its place"
+        )
+    if not nul and b"\0" in given:
+        raise UsageError("the names on stdin are separated by NUL", hint="add -0, or write one name a line")
+    if nul and b"\0" not in given and b"\n" in given and not os.path.lexists(given):
+        raise UsageError("the names on stdin are not separated by NUL, as -0 says", hint="leave out -0")
 
 
 def warn_skipped(skipped: "Iterable[Skipped]") -> None:

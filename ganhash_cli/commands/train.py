@@ -83,7 +83,7 @@ def train(
         typer.Option(
             "-B",
             metavar="NAME=VALUE",
-            help="An option of the backbone; `ganhash plugins show` lists them.",
+            help="An option of the backbone; `ganhash plugins show` lists them. In settings: backbone_options.",
             autocompletion=completion.backbone_options,
         ),
     ] = None,
@@ -113,7 +113,7 @@ def train(
         typer.Option(
             "-L",
             metavar="NAME=VALUE",
-            help="An option of the loss; docs/losses.md lists them",
+            help="An option of the loss; docs/losses.md lists them. In settings: loss_options.",
             autocompletion=completion.loss_options,
         ),
     ] = None,

@@ -28,7 +28,7 @@ def identify(name: str, given: Mapping[str, str]) -> Identity:
         if timm.is_model(model):
             return registry.identify("backbone", "timm", {"model": name, **given})
         known = [*(plugin.name for plugin in registry.plugins("backbone")), *timm.list_models()]
-        if close := difflib.get_close_matches(model, known, n=3):
+        if close := difflib.get_close_matches(model, dict.fromkeys(known), n=3):
             raise UsageError(
                 f"no backbone named {name!r}; did you mean {' or '.join(map(repr, close))}?",
                 hint="`ganhash plugins list` shows the plugins; the name of any timm model will do, too",

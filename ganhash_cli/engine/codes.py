@@ -268,8 +268,12 @@ def verify(path: Path) -> None:
 def _opened(path: Path, cache: int = _CACHE_BYTES) -> Iterator[tuple[IO[bytes], h5py.File]]:
     if not path.exists():
         raise InputError(f"{path} does not exist", hint=f"make it with `ganhash encode folder/ -o {path}`")
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, and a codes file is wanted", hint="`ganhash encode` makes codes of images"
+        )
     if not path.is_file():
-        raise CorruptError(f"{path} is not a regular file", hint="name another place with -o or --codes")
+        raise CorruptError(f"{path} is not a regular file", hint="name a file that `ganhash encode` made")
     try:
         stream = path.open("rb")
     except OSError as error:

@@ -22,7 +22,7 @@ from ganhash_cli.engine.encoder import skipped_list
 from ganhash_cli.engine.part_rows import COPIED, PartRows, Rows
 from ganhash_cli.engine.parts import class_names, require_whole
 from ganhash_cli.engine.progress import Progress, Work
-from ganhash_cli.errors import CorruptError, UsageError
+from ganhash_cli.errors import CorruptError, InputError, UsageError
 
 _CACHE_BYTES = 512 << 10  # for each column of each part: they are read from beginning to end
 _BLOCK_ROWS = 1 << 16  # looked at in one go, of all parts together
@@ -56,6 +56,11 @@ def merge(parts: Sequence[Path], out: Path, *, overwrite: bool = False) -> Work[
             raise UsageError(f"{out} is one of the parts", hint="write to another file with -o")
         if out.exists() and not overwrite:
             raise UsageError(f"{out} is there already", hint="replace it with --overwrite, or use -o")
+        for part in parts:
+            if not part.exists():
+                raise InputError(
+                    f"{part} does not exist", hint="`ganhash encode FOLDER --shard 1/16 -o part-01.h5` makes a part"
+                )
         opened = [stack.enter_context(codes.open_codes(part, _CACHE_BYTES)) for part in parts]
         require_whole(opened)
         total = sum(map(len, opened))

@@ -138,11 +138,11 @@ def _begun(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> Iterator[P
 def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
     """Make the place for unfinished work, or refuse a folder that holds something else."""
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder", hint="choose another place with --out")
+        raise UsageError(f"{folder} is not a folder", hint="choose another place with -o")
     work, described = folder / fakes.WORK, (folder / fakes.DESCRIPTION).exists()
     started, ours = (work / PLAN).exists(), _planned(work) == plan
     if not (described or started or _empty(folder)):
-        raise UsageError(f"{folder} holds other files than fakes", hint="choose another place with --out")
+        raise UsageError(f"{folder} holds other files than fakes", hint="choose another place with -o")
     trained_for_other = not ours and any(work.glob(f"{CHECKPOINTS}/*"))
     if not overwrite and (described or trained_for_other):
         state = "fakes" if described else "unfinished fakes"
@@ -150,7 +150,7 @@ def _prepare(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
         other = differences.named(before.get("settings", {}), plan["settings"]) or "from other images"
         raise UsageError(
             f"{folder} holds {state} made {other}",
-            hint="--overwrite replaces them; --out OTHER keeps both",
+            hint="--overwrite replaces them; -o OTHER keeps both",
         )
     if not ours:
         shutil.rmtree(work, ignore_errors=True)

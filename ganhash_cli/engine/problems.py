@@ -30,7 +30,7 @@ PARTS = ("fakes", "model", "codes")
 
 def again(part: str, images: tuple[str, ...], path: Path | None = None) -> str:
     """Return the command that makes a part anew, of these images, in the working folder or else at `path`."""
-    verb, option = {"fakes": ("generate", "--out"), "model": ("train", "--model"), "codes": ("encode", "-o")}[part]
+    verb, option = {"fakes": ("generate", "-o"), "model": ("train", "--model"), "codes": ("encode", "-o")}[part]
     words = ("FOLDER",) if part == "codes" else images
     place = [] if path is None or path == Path(_NAMES[part]) else [option, os.fspath(path)]
     return shlex.join(["ganhash", verb, *words, *place, "--overwrite"])

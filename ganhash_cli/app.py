@@ -4,6 +4,7 @@ import errno
 import functools
 import inspect
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -68,6 +69,8 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
             error.message = settings.blamed(context, error.message)
             error.hint = error.hint.replace("ganhash COMMAND", context.command_path)
             raise
+        except KeyboardInterrupt as stop:  # of which Typer makes an exit without a word
+            raise Interrupted(signal.SIGINT, saved=None) from stop
         except BrokenPipeError:
             # Whoever read our output has gone, as `| head` does; keep Python from complaining at exit. Caught here,
             # since Click would make of it exit 1, which is a bug's.
@@ -214,10 +217,6 @@ def _expect(arguments: Sequence[str]) -> None:
     console.progress_as = ProgressName.json if wants_json else ProgressName.auto
 
 
-def _for_programs() -> bool:
-    return console.machine or console.progress_as == ProgressName.json
-
-
 def _command() -> Any:
     """Return the command line as Click has it, with what holds for every option of every verb."""
     command = typer.main.get_command(app)
@@ -245,9 +244,6 @@ def _explain(error: Exception) -> int:
     (console.unmute if ranks.tells() else console.mute)()
     if console.verbosity >= 2:
         traceback.print_exception(error)
-    if isinstance(error, Interrupted) and not _for_programs():
-        console.note(f"{error.message}; {error.hint}")
-        return error.exit_code
     # Click's own errors, told by what they can do: Typer keeps their class to itself.
     if (explain := getattr(error, "format_message", None)) and not isinstance(error, GanhashError):
         context: Any = getattr(error, "ctx", None)

@@ -107,6 +107,9 @@ def fail(error: GanhashError) -> None:
         facts = {"kind": type(error).__name__, "exit": error.exit_code, "message": error.message, "hint": error.hint}
         _tell(_line({"error": facts}))
         return
+    if isinstance(error, Interrupted):  # what a person asked for, told with -q too: it decides what to do next
+        _tell(f"{error.message}; {error.hint}")
+        return
     what = "" if isinstance(error, NothingFound) else "error: "  # to find nothing is an answer
     _tell(f"{what}{safe(error.message)}")
     if error.hint:
@@ -205,6 +208,29 @@ def follow(work: Work[T], seen: Callable[[Progress], object] = lambda _: None, *
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Hold a first Ctrl+C back while a large package is loaded: where it hits the beginnings of one, that aborts."""
+    note(f"loading {what}")
+    pending: list[int] = []
+
+    def remember(signum: int, frame: FrameType | None) -> None:
+        pending.append(signum)
+        signal.signal(signum, signal.default_int_handler)
+
+    try:
+        before = signal.signal(signal.SIGINT, remember)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pending:
+        raise Interrupted(pending[0], saved=False)
 
 
 def set_up_logging() -> None:

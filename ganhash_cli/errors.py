@@ -84,10 +84,17 @@ class InstallationError(GanhashError):
 
 
 class Interrupted(GanhashError):
-    """Stopped by a signal; `saved` says whether the state was, so that the same command goes on from there."""
+    """Stopped by a signal; `saved` says whether the state was, so that the same command goes on from there.
 
-    def __init__(self, signum: int, *, saved: bool = True) -> None:
-        if saved:
+    It is None where that is not known, since the command was stopped at once.
+    """
+
+    def __init__(self, signum: int, *, saved: bool | None = True) -> None:
+        if saved is None:
+            super().__init__(
+                "stopped at once", hint="the same command goes on from what was saved before, or begins anew"
+            )
+        elif saved:
             super().__init__("interrupted, state saved", hint="run the same command again to continue")
         else:
             super().__init__("interrupted, nothing was written", hint="the same command begins anew")

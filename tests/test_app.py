@@ -150,6 +150,33 @@ def test_ctrl_c_while_training_saves_and_the_same_command_finishes(tmp_path: Pat
     assert list(Path("model/checkpoints").glob("*.ckpt"))
 
 
+@pytest.mark.parametrize("options", [[], ["-q"], ["--json"]])
+def test_ctrl_c_while_torch_loads_waits_for_its_end_and_says_that_nothing_was_written(options: list[str]) -> None:
+    program = """
+import os, signal, sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "ganhash_cli.engine.trainer":
+            os.kill(os.getpid(), signal.SIGINT)
+            print("still there")
+sys.meta_path.insert(0, Stop())
+from ganhash_cli.app import main
+main(["train", "nowhere", *sys.argv[1:]])
+"""
+    ended = subprocess.run([sys.executable, "-c", program, *options], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (130, "still there\n")
+    assert "interrupted, nothing was written" in ended.stderr
+
+
+def test_who_is_stopped_at_once_is_told_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app.settings, "unknown", stop)
+    code, _, error = run(capsys, "plugins", "list", "-q")
+    assert (code, error.startswith("stopped at once; the same command goes on")) == (130, True)
+
+
 def test_ctrl_c_while_the_command_line_loads_ends_as_quietly_as_later() -> None:
     program = """
 import sys

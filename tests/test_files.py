@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -28,11 +30,29 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def enter_lock(path: Path) -> None:
+    with files.lock(path):
+        pass
+
+
 def refuse(code: int) -> object:
     def refusing(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
     return refusing
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
+@pytest.mark.parametrize("path", ["/proc/x.html", "/proc/y/x.html"])
+@pytest.mark.parametrize("make", [partial(files.write_json, value={}), enter_lock])
+def test_where_the_system_makes_no_file_its_words_are_told(path: str, make: Callable[[Path], None]) -> None:
+    with pytest.raises(StorageError, match="No such file or directory"):
+        make(Path(path))
+
+
+def test_an_input_that_is_missing_is_no_fault_of_the_output(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), files.storage_errors(tmp_path / "out"):
+        (tmp_path / "in").read_bytes()
 
 
 def test_a_file_appears_only_once_it_is_whole(tmp_path: Path) -> None:

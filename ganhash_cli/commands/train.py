@@ -165,9 +165,9 @@ def train(
 ) -> None:
     """Train the hashing network. The same command again continues a run that was stopped."""
     require_within(locals(), TRAIN)  # before torch is imported, which takes seconds
-    console.note("loading torch")
-    from ganhash_cli.engine import backbones, board, devices, losses, trainer
-    from ganhash_cli.engine.train_settings import TrainSettings
+    with console.loading("torch"):
+        from ganhash_cli.engine import backbones, board, devices, losses, trainer
+        from ganhash_cli.engine.train_settings import TrainSettings
 
     identity = backbones.identify(backbone, options.pairs(backbone_options, "-B"))
     where = devices.choose(device.value)

@@ -29,12 +29,20 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _STORAGE_ERRNOS:
+        if error.errno not in _STORAGE_ERRNOS and not _is_missing(error, path):
             raise
         raise StorageError(
             f"cannot write {path}: {os.strerror(error.errno or 0)}",
             hint="make space or choose a place you may write to, then run the same command again",
         ) from error
+
+
+def _is_missing(error: OSError, path: Path) -> bool:
+    """Whether `path` itself, a temporary of it or a folder above it could not be made, as in /proc."""
+    if error.errno != errno.ENOENT or not isinstance(error.filename, str | bytes):
+        return False
+    name = Path(os.fsdecode(error.filename))
+    return name in (path, *path.parents) or (name.parent == path.parent and name.name.startswith(f".{path.name}."))
 
 
 @contextmanager
@@ -151,6 +159,9 @@ def lock(path: Path) -> Iterator[None]:
                 held = SoftFileLock(lock_path.with_suffix(".held"), timeout=0)
                 held.acquire()
         except Timeout as error:
+            if not lock_path.exists():  # so nobody holds it: the system may have refused it, and says why
+                lock_path.touch()
+                lock_path.unlink(missing_ok=True)
             owner = owner_path.read_text() if owner_path.exists() else "another process"
             raise LockedError(
                 f"{path} is being written by {owner}",

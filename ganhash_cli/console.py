@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
+from ganhash_cli import terminal
 from ganhash_cli.engine.names import safe as safe
 from ganhash_cli.engine.names import shortened
 from ganhash_cli.errors import GanhashError, Interrupted, NothingFound
@@ -142,12 +143,24 @@ def _tell(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
+def count(value: int) -> str:
+    """Write a number for a table: grouped for a person, plain for a program."""
+    return f"{value:,}" if sys.stdout.isatty() else str(value)
+
+
+def distance(value: int, bits: int) -> str:
+    """Write a distance for a table: beside the length of the codes for a person, by itself for a program."""
+    return f"{value}/{bits}" if sys.stdout.isatty() else str(value)
+
+
 def table(columns: list[str], rows: list[list[str]], links: list[str] | None = None) -> None:
     """Print rows as a table on a terminal, without columns that are empty, and as tab-separated lines elsewhere.
 
+    A terminal of fewer than 40 columns gets the lines, too: a table would wrap every cell.
+
     `links`, one a row, make the last column clickable where the terminal can.
     """
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or terminal.width() < _NARROW:
         for row in rows:
             say("\t".join(row))
         return

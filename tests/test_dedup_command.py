@@ -203,11 +203,11 @@ def test_a_table_has_a_row_an_image_with_its_group(capsys: Printed) -> None:
     noise("b.png", (10, 10))
     store("codes.h5", {"a.png": 0, "b.png": 1})
     code, out, error = run(capsys, "dedup", "codes.h5")
-    sizes = [f"{Path('folder', name).stat().st_size:,}" for name in ("a.png", "b.png")]
+    sizes = [str(Path("folder", name).stat().st_size) for name in ("a.png", "b.png")]
     assert code == 0
     assert [line.split("\t") for line in out.splitlines()] == [
         ["1", "best", "", "20x10", sizes[0], "folder/a.png"],
-        ["1", "near", f"1/{LENGTH}", "10x10", sizes[1], "folder/b.png"],
+        ["1", "near", "1", "10x10", sizes[1], "folder/b.png"],
     ]
     assert "1 group: 0 exact and 1 near duplicate, " in error
 

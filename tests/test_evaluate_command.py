@@ -139,6 +139,9 @@ def test_no_figure_claims_more_images_than_there_are(
     code, out, error = run(capsys, *EVALUATE, *options)
     cut = [line.split("\t")[0] for line in out.splitlines() if "@" in line and "@all" not in line and "@H" not in line]
     assert (code, cut, said in error) == (0, shown, True), error
+    record = json.loads(run(capsys, *EVALUATE, *options, "--json")[1])
+    known = [name for name, key in (("mAP", "map_at_r"), ("P", "precision_at_k")) if record[key] is not None]
+    assert known == [name.split("@")[0] for name in shown]
 
 
 def test_classes_are_matched_by_name_not_by_number(capsys: Printed) -> None:

@@ -123,6 +123,16 @@ def test_a_person_reads_one_fact_a_line(capsys: Printed, path: str, line: str) -
     assert line in run(capsys, "info", path)[1].splitlines()
 
 
+def test_a_person_reads_the_main_facts_and_with_v_all_settings(capsys: Printed) -> None:
+    generator = {"name": "sngan", "options": {"base": 48}}
+    settings = {"steps": 40_000, "minutes": None, "seed": 0, "generator": generator, "ema_decay": 0.995}
+    write_json(Path("fakes/fakes.json"), {"count": 44_097, "generator": generator, "settings": settings})
+    lines = run(capsys, "info", "fakes")[1].splitlines()
+    assert {"images\t44097", "generator\tsngan", "settings.steps\t40000"} <= set(lines)
+    assert [line for line in lines if line.startswith(("settings.minutes", "settings.generator", "settings.ema"))] == []
+    assert "settings.ema_decay\t0.995" in run(capsys, "info", "fakes", "-v")[1].splitlines()
+
+
 def test_of_many_classes_a_person_reads_the_first_and_how_many_and_a_program_all(capsys: Printed) -> None:
     names = [f"class {number:03}" for number in range(100)]
     write_json(Path("fakes/fakes.json"), {"class_names": names})

@@ -137,9 +137,9 @@ def _print_table(groups: "list[Group]") -> None:
         [
             str(number),
             member.kind,
-            "" if member is group.members[0] else f"{member.distance}/{group.bits}",
+            "" if member is group.members[0] else console.distance(member.distance, group.bits),
             _pixels(member),
-            f"{member.look.size:,}",
+            console.count(member.look.size),
             console.safe(member.look.path),
         ]
         for number, group, member in listed

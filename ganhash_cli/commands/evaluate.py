@@ -97,8 +97,8 @@ def _rows(result: "Evaluation") -> list[list[str]]:
         **({"mAP@all, reranked": _share(figures["map_at_all_reranked"])} if "map_at_all_reranked" in figures else {}),
         **{
             f"{name} (tie-aware)": _share(figures[figure])
-            for figure, (name, first) in _cut_offs(result).items()
-            if first <= result.database
+            for figure, (name, _) in _cut_offs(result).items()
+            if figures[figure] is not None
         },
         "P@H<=2": _share(figures["precision_within_2"]),
         "empty balls at H<=2": _share(figures["empty_balls_within_2"]),

@@ -118,7 +118,7 @@ def generate(
     _report(made.fakes, (time.monotonic() - began) / 60 if made.new else None, json)
     if not json:
         words = "" if images in (None, "-") else shlex.quote(str(images))
-        console.say(f"next: {options.following('train', words, ('--fakes', out, workspace.FAKES))}")
+        console.note(f"next: {options.following('train', words, ('--fakes', out, workspace.FAKES))}")
     sources.warn_skipped(made.skipped)
     if made.skipped:
         raise typer.Exit(3)

@@ -1,5 +1,6 @@
 """`ganhash info`: what a fakes folder, a model folder or a codes file is; reads descriptions, loads no torch."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,12 @@ from ganhash_cli.commands import options
 from ganhash_cli.errors import InputError
 
 _NAMED = 10  # of a list, such as classes; --json has all
+_MAIN = re.compile(
+    r"[^.]*|quality\..*|metrics\.(validation|training)_.*"
+    r"|(fakes\.)?(generator\.name|count|quality\.(frechet_distance|precision|recall)|settings\.(steps|minutes))"
+    r"|settings\.(size|epochs|loss|seed)"
+)
+"""The facts that fit on a screen; -v shows all others too."""
 
 
 def info(
@@ -30,7 +37,10 @@ def info(
             continue
         if number:
             console.say("")
-        console.table(["", ""], [[console.safe(name), console.safe(_text(value))] for name, value in _single(facts)])
+        named = [(name, value) for name, value in _single(facts) if console.verbosity > 0 or _is_main(name, value)]
+        console.table(["", ""], [[console.safe(name), console.safe(_text(value))] for name, value in named])
+    if found and not json and console.verbosity < 1:
+        console.note("-v tells all settings, too")
     options.raise_worst(refused)
 
 
@@ -104,6 +114,7 @@ def _fakes(folder: Path) -> dict[str, Any]:
         "kind": "fakes",
         "path": folder,
         "images": record.get("count"),
+        "training_images": record.get("training_images"),
         "generator": generator.get("name") if isinstance(generator, dict) else generator,
         "classes": record.get("class_names"),
         "quality": record.get("quality"),
@@ -123,6 +134,11 @@ def _verdict(quality: Any) -> str | None:
         return None
 
 
+def _is_main(name: str, value: Any) -> bool:
+    """Whether a fact is one of those that everybody wants to know, and known."""
+    return _MAIN.fullmatch(name) is not None and (value is not None or "." not in name)
+
+
 def _single(facts: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
     """Give each fact by itself, those of a table within another by names such as `settings.seed`."""
     for name, value in facts.items():
@@ -139,7 +155,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return f"{value:,}"
+        return console.count(value)
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):

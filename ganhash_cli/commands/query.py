@@ -251,7 +251,7 @@ def _print_table(answers: "list[Answer]", *, named: bool) -> None:
         [
             *([console.safe(answer.query)] if named else []),
             str(hit.rank),
-            f"{hit.distance}/{hit.bits}",
+            console.distance(hit.distance, hit.bits),
             *([f"{hit.asymmetric:.2f}"] if reranked else []),
             console.safe(hit.label),
             console.safe(hit.path),

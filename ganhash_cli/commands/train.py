@@ -270,7 +270,7 @@ def _report(result: "Bundle", json: bool) -> None:
         f" on {wording.counted(check['images'], 'image')}"
     )
     words = "FOLDER -o codes.h5"
-    console.say(f"next: {options.following('encode', words, ('--model', result.folder, workspace.MODEL))}")
+    console.note(f"next: {options.following('encode', words, ('--model', result.folder, workspace.MODEL))}")
 
 
 def _epoch(result: "Bundle") -> str:

@@ -5,18 +5,22 @@ from collections.abc import Mapping
 from typing import Any
 
 _SHOWN = 3
+_FOLLOWING = {"precision"}  # what is chosen by other settings where nobody chooses
 
 
 def named(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return the first settings of `now` that were others `before`, as options; empty where all are equal.
 
-    What `before` does not name counts as equal; it may have been to JSON and back.
+    What `before` does not name counts as equal; it may have been to JSON and back. A setting that only follows from
+    others is named where it alone differs.
 
     >>> named({"bits": 64, "loss": "csq"}, {"bits": 48, "loss": "csq"})
     'with --bits 64, not 48'
     """
     now = json.loads(json.dumps(now))
-    found = [_said(name, before[name], value) for name, value in now.items() if before.get(name, value) != value]
+    changed = [name for name, value in now.items() if before.get(name, value) != value]
+    chosen = [name for name in changed if name not in _FOLLOWING] or changed
+    found = [_said(name, before[name], now[name]) for name in chosen]
     more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return f"with {', '.join(found[:_SHOWN])}{more}" if found else ""
 

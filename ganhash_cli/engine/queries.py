@@ -115,4 +115,7 @@ def _none(collection: Collection, skipped: Iterable[Skipped]) -> InputError:
         return images.nothing_usable(collection)
     faults = [f"{os.fsdecode(openable(collection.root, each.path))}: {each.reason}" for each in bad[:_NAMED]]
     more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
-    return InputError("; ".join(faults) + more, hint="name an image, or a folder of images")
+    large = any("megapixels" in each.reason for each in bad)
+    return InputError(
+        "; ".join(faults) + more, hint="make it smaller" if large else "name an image, or a folder of images"
+    )

@@ -13,6 +13,7 @@ import pytest
 
 from ganhash_cli.engine.codes_format import path_record
 from serving import FIRST, work_in
+from terminals import in_terminal, plain
 from test_encode_command import Printed, run
 
 NAMES = [
@@ -125,3 +126,8 @@ def test_help_on_a_narrow_terminal_cuts_no_word(columns: int, capsys: Printed, m
     monkeypatch.setenv("COLUMNS", str(columns))
     code, out, _ = run(capsys, "query", "--help")
     assert (code, "…" in out, "differ in the fewest bits." in " ".join(out.split())) == (0, False, True)
+
+
+def test_where_a_terminal_has_no_room_for_a_table_there_are_lines() -> None:
+    code, shown = in_terminal("query", str(FIRST), "-k", "2", "--preview", "none", columns=20, environ={})
+    assert (code, [line.split("\t")[0] for line in plain(shown)]) == (0, ["1", "2"])

@@ -5,12 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from ganhash_cli import console
 from ganhash_cli.commands import train
-from ganhash_cli.engine import epochs
+from ganhash_cli.engine import differences, epochs
 from linear_hash import write_bundle
 from test_encode_command import Printed
 
 CHECK = {"images": 1, "bits_compared": 12, "bits_differing": 0}
+
+
+def test_two_runs_that_differ_are_told_apart_by_what_was_chosen_and_not_by_what_follows() -> None:
+    before, now = {"bits": 64, "precision": "float32"}, {"bits": 48, "precision": "bfloat16"}
+    assert differences.named(before, now) == "with --bits 64, not 48"
+    assert differences.named(before, {**now, "bits": 64}) == "with --precision float32, not bfloat16"
 
 
 @pytest.mark.parametrize(
@@ -30,3 +37,14 @@ def test_the_score_of_a_model_is_told_with_the_epoch_that_is_kept(
         epochs.write(history, bundle.folder)
     train._report(bundle, json=False)
     assert said in capsys.readouterr().out
+
+
+def test_quiet_leaves_out_the_command_that_comes_next(
+    tmp_path: Path, capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = {"validation_map_at_all": None, "onnx_check": CHECK}
+    bundle = replace(write_bundle(tmp_path / "model"), metrics=metrics)
+    for verbosity, told in ((0, True), (-1, False)):
+        monkeypatch.setattr(console, "verbosity", verbosity)
+        train._report(bundle, json=False)
+        assert ("next: ganhash encode" in "".join(capsys.readouterr())) is told

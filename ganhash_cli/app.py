@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ganhash_cli import __version__, console, settings, terminal, usage
+from ganhash_cli import __version__, console, idle, settings, terminal, usage
 from ganhash_cli.commands import (
     completion,
     dedup,
@@ -59,7 +59,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
                 raise usage.too_many(context)
             if (wrong := context.find_root().obj) and not takes_context:
                 raise wrong
-            if useless := usage.idle(context):
+            if useless := idle.error(context):
                 raise useless
             for variable in settings.unknown(context.find_root(), os.environ):
                 console.warn(variable)

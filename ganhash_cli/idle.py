@@ -1,0 +1,73 @@
+"""Options that were typed and would do nothing beside the others → an error that says so.
+
+Click's contexts are `Any` here, as Typer keeps their classes to itself.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ganhash_cli.engine.address import is_url
+from ganhash_cli.errors import UsageError
+
+Given = Mapping[str, Any]
+
+
+class _Idle(NamedTuple):
+    """Options, by their parameters, that do nothing `where` others are as they are, and `why`.
+
+    With `both`, that is said only where the other option was typed as well.
+    """
+
+    parameters: tuple[str, ...]
+    where: Callable[[Given], object]
+    why: str
+    both: str = ""
+
+
+def _at_url(given: Given) -> bool:
+    return is_url(given["index"] or "")
+
+
+_REMOTE = _Idle(("name", "option"), lambda given: not _at_url(given), "needs an index at a URL, which --index names")
+_LOCAL = _Idle(("codes", "untrusted"), _at_url, "needs a codes file, and --index searches elsewhere")
+_NUL = "separates names on stdin"
+_IDLE = {
+    "query": (
+        _REMOTE,
+        _LOCAL,
+        _Idle(("files",), lambda given: given["json"], "allows no --json", "json"),
+        _Idle(("nul",), lambda given: not given["files"] and list(given["images"]) != ["-"], f"{_NUL} and of -f"),
+        _Idle(
+            ("index",), lambda given: given["index"] == "ivf" and given["rerank"], "ivf allows no --rerank", "rerank"
+        ),
+        _Idle(
+            ("index",),
+            lambda given: given["index"] == "ivf" and given["max_distance"] is not None,
+            "ivf allows no --max-distance",
+            "max_distance",
+        ),
+    ),
+    "evaluate": (_REMOTE, _LOCAL),
+    "serve": (_REMOTE, _LOCAL),
+    "encode": (_Idle(("nul",), lambda given: given["images"] != "-", _NUL),),
+}
+
+
+def error(context: Any) -> UsageError | None:
+    """Return the error of an option that was typed and would do nothing beside the others; None where there is none."""
+    for each in _IDLE.get(context.command.name, ()):
+        for parameter in context.command.params:
+            named = parameter.name in each.parameters and _typed(context, parameter.name)
+            if named and each.where(context.params) and (not each.both or _typed(context, each.both)):
+                word = parameter.opts[0]
+                word = word if word.startswith("-") else word.upper()
+                return UsageError(
+                    f"{word} {each.why}", hint="leave one of them out" if each.both else f"leave out {word}"
+                )
+    return None
+
+
+def _typed(context: Any, name: str) -> bool:
+    """Whether a value stands on the command line, and not in `ganhash.toml` or the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

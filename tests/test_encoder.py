@@ -203,6 +203,27 @@ def test_rows_below_a_folder_that_cannot_be_read_for_now_are_kept(
     assert (out.read_bytes() == before) is kept
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_rows_of_files_that_may_not_be_looked_at_for_now_are_kept(
+    folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch, listed: bool
+) -> None:
+    rows = [f"{path.relative_to(folder)},{path.stem}" for path in sorted(folder.rglob("*.png"))]
+    (folder / "list.csv").write_text("\n".join(["path,label", *rows]))
+    source = folder / "list.csv" if listed else folder
+    run(source, out)
+    before, status = out.read_bytes(), os.stat
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if b"/red/" in os.fsencode(path):
+            raise PermissionError(13, "Permission denied")
+        return status(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    report = run(source, out)
+    assert (report.kept, report.dropped, len(report.skipped)) == (72, 0, 24)
+    assert out.read_bytes() == before
+
+
 @pytest.mark.usefixtures("small_segments")
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_an_interrupted_run_goes_on_to_the_same_bytes(folder: Path, out: Path, reference: bytes, after: int) -> None:

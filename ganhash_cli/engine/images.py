@@ -65,7 +65,7 @@ class Collection:
     """The images of one source in the byte order of their paths; `labels` index `class_names`.
 
     With a `shard` they are those of that part, but `class_names` are those of all. `unread` are folders that are there
-    but could not be listed.
+    but could not be listed, and `unseen` are files that are there but could not be looked at.
     """
 
     root: bytes
@@ -74,6 +74,7 @@ class Collection:
     skipped: tuple[Skipped, ...] = ()
     shard: Shard | None = None
     unread: tuple[bytes, ...] = ()
+    unseen: tuple[Entry, ...] = ()
 
     @property
     def labelled(self) -> bool:
@@ -297,18 +298,20 @@ def _collection(
     class_names: tuple[str, ...],
     refused: Iterable[Skipped] = (),
 ) -> Collection:
-    entries, skipped = [], list(refused)
+    entries, skipped, unseen = [], list(refused), []
     for name, labels, split in sorted(rows):
         try:
             status = os.stat(os.path.join(root, name))
         except (OSError, ValueError) as error:
             skipped.append(Skipped(name, getattr(error, "strerror", None) or str(error)))
+            if isinstance(error, PermissionError):  # as where a folder may be listed, but not entered
+                unseen.append(Entry(name, 0, 0, labels, split))
             continue
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be waited for without end
             skipped.append(Skipped(name, "not a regular file"))
             continue
         entries.append(Entry(name, status.st_size, files.mtime_ns(status), labels, split))
-    return Collection(root, tuple(entries), class_names, tuple(skipped))
+    return Collection(root, tuple(entries), class_names, tuple(skipped), unseen=tuple(unseen))
 
 
 def _walk(root: bytes, unreadable: list[OSError]) -> Iterator[bytes]:

@@ -60,24 +60,30 @@ def require_no_loss(stored: StoredCodes, collection: Collection) -> None:
 
 
 def with_unread(collection: Collection, stored: StoredCodes) -> Collection:
-    """Add to a folder's images those, as they were encoded, that lie below folders which cannot be listed now."""
-    if not collection.unread:
-        return collection
-    listed = {entry.path for entry in collection.entries}
-    below = tuple(folder + b"/" for folder in collection.unread)
-    rows = [row for row, path in enumerate(stored.paths()) if path.startswith(below) and path not in listed]
-    if not rows:
+    """Add, as they were encoded, images that cannot be looked at now, or lie below folders that cannot be listed."""
+    if not collection.unread and not collection.unseen:
         return collection
     paths, sizes, times = stored.paths(), stored.column("size").tolist(), stored.column("mtime_ns").tolist()
-    classes = {paths[row]: images.class_name(paths[row].split(b"/")[0]) for row in rows}
+    facts = dict(zip(paths, zip(sizes, times, strict=True), strict=True))
+    seen = [
+        replace(each, size=facts[each.path][0], mtime_ns=facts[each.path][1])
+        for each in collection.unseen
+        if each.path in facts
+    ]
+    collection = replace(collection, entries=(*collection.entries, *seen))
+    listed = {entry.path for entry in collection.entries}
+    below = tuple(folder + b"/" for folder in collection.unread)
+    classes = {
+        path: images.class_name(path.split(b"/")[0]) for path in paths if path.startswith(below) and path not in listed
+    }
     names = tuple(sorted({*collection.class_names, *classes.values()}))
     number = {name: index for index, name in enumerate(names)}
     entries = [
         *(
-            replace(entry, labels=tuple(number[collection.class_names[old]] for old in entry.labels))
+            replace(entry, labels=tuple(sorted(number[collection.class_names[old]] for old in entry.labels)))
             for entry in collection.entries
         ),
-        *(Entry(paths[row], sizes[row], times[row], (number[classes[paths[row]]],)) for row in rows),
+        *(Entry(path, *facts[path], (number[name],)) for path, name in classes.items()),
     ]
     return replace(collection, entries=tuple(sorted(entries, key=lambda entry: entry.path)), class_names=names)
 

@@ -155,10 +155,12 @@ def test_other_labels_of_images_that_are_kept_are_told_of(capsys: Printed) -> No
     assert (code, "36 kept" in out, "2 images had other labels in codes.h5" in error) == (0, True, True), error
 
 
-def test_codes_of_another_arithmetic_are_exit_5_with_the_option_that_goes_on(capsys: Printed) -> None:
+def test_codes_of_another_arithmetic_are_exit_5_with_the_options_that_go_on(capsys: Printed) -> None:
     run(capsys, "encode", "folder", "--precision", "bfloat16")
     code, _, error = run(capsys, "encode", "folder")
-    assert (code, "--precision bfloat16, " in error) == (5, True), error
+    options = re.search(r"--precision bfloat16 --runtime \w+", error)
+    assert (code, options is not None) == (5, True), error
+    assert "36 kept" in run(capsys, "encode", "folder", *(options[0].split() if options else []))[1]
 
 
 @pytest.mark.parametrize("name", ["codes.h5", "./codes.h5", "absolute"])

@@ -8,8 +8,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -18,9 +21,11 @@ import forked
 import postgres
 from ganhash_cli.engine import codes, pusher, remote
 from ganhash_cli.engine.codes import open_codes
-from ganhash_cli.engine.codes_format import Rows
+from ganhash_cli.engine.codes_format import Header, Rows
 from ganhash_cli.engine.progress import finish
+from ganhash_cli.engine.remote import Remote
 from ganhash_cli.errors import InputError, Interrupted
+from ganhash_plugins.indexes.pgvector import PgVector
 from linear_hash import write_bundle
 from memory_index import KEPT, Memory
 from pictures import paint, paint_classes
@@ -112,6 +117,13 @@ def test_parts_pushed_by_several_machines_are_one_index(capsys: Printed) -> None
         run(capsys, "encode", "folder", "--shard", f"{number}/3", "-o", f"part-{number}.h5")
         push(capsys, f"part-{number}.h5")
     assert push(capsys) == {"added": 0, "changed": 0, "kept": 42, "others": 0}
+
+
+def test_a_part_is_not_told_to_remove_the_other_parts(capsys: Printed) -> None:
+    for number in (1, 2):
+        run(capsys, "encode", "folder", "--shard", f"{number}/2", "-o", f"part-{number}.h5")
+        _, _, error = run(capsys, "push", f"part-{number}.h5", "--to", URL)
+    assert ("the index also holds" in error, "--replace" in error) == (True, False)
 
 
 def test_collections_have_names(capsys: Printed) -> None:
@@ -299,6 +311,48 @@ def test_postgresql_answers_as_the_file_does(method: str, database: list[str], c
             assert hits(capsys, query, *options, *exact) == hits(capsys, query, *options)
     said = run(capsys, "query", "img.png", "--index", *database)[2]
     assert ("approximately: recall " in said) == (method != "auto")
+
+
+@pytest.mark.parametrize("method", ["auto", "ivfflat"])
+def test_the_first_pushes_of_parts_may_begin_at_once(
+    method: str, database: list[str], capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    with psycopg.connect(database[0], autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE parts_{method}")
+    url = database[0].replace("/postgres", f"/parts_{method}")
+    parts = [Path(f"part-{number}.h5") for number in (1, 2, 3, 4)]
+    for number, part in enumerate(parts, start=1):
+        run(capsys, "encode", "folder", "--shard", f"{number}/4", "-o", str(part))
+    at_once, create, finishing = Barrier(4, timeout=20), Remote.create, PgVector.finish
+
+    def bring(part: Path, opened: Remote) -> int:
+        return finish(pusher.push(part, opened)).added
+
+    with ExitStack() as stack, monkeypatch.context() as patch, ThreadPoolExecutor(4) as pool:
+        remotes = [stack.enter_context(remote.opened(url, given={"method": method})) for _ in parts]
+        patch.setattr(Remote, "create", lambda self, header: (at_once.wait(), create(self, header)))
+        patch.setattr(PgVector, "finish", lambda self: (at_once.wait(), finishing(self)))
+        assert sum(pool.map(bring, parts, remotes)) == 42
+    assert push(capsys, to=url) == {"added": 0, "changed": 0, "kept": 42, "others": 0}
+
+
+def test_the_later_of_two_first_pushes_is_refused_where_it_is_of_another_model(
+    capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(Path("other"), seed=1)
+    run(capsys, "encode", "folder", "--model", "other", "-o", "other.h5")
+    create = Remote.create
+
+    def late(self: Remote, header: Header) -> None:
+        monkeypatch.setattr(Remote, "create", create)
+        push(capsys)
+        create(self, header)
+
+    monkeypatch.setattr(Remote, "create", late)
+    assert run(capsys, "push", "other.h5", "--to", URL)[0] == 5
+    assert len(KEPT[URL, "ganhash"]["images"]) == 42
 
 
 def test_two_models_are_not_mixed_in_postgresql(database: list[str], capsys: Printed) -> None:

@@ -38,4 +38,5 @@ def push(
     console.say(f"{report.seconds:.1f} s{rate}")
     if report.others:
         others = wording.counted(report.others, "image")
-        console.note(f"the index also holds {others} not in {codes}; --replace removes what is not")
+        remedy = "" if report.part else "; --replace removes what is not"
+        console.note(f"the index also holds {others} not in {codes}{remedy}")

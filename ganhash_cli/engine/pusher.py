@@ -21,13 +21,17 @@ BATCH = 16384  # images; a push that is killed loses less than this
 
 @dataclass(frozen=True)
 class PushReport:
-    """What a push did: images = added + changed + kept; `others` are in the index, but not in the file."""
+    """What a push did: images = added + changed + kept; `others` are in the index, but not in the file.
+
+    `part` tells that the file is one of several parts, so that others are as it should be.
+    """
 
     images: int
     added: int
     changed: int
     others: int
     seconds: float
+    part: bool
 
     @property
     def kept(self) -> int:
@@ -62,7 +66,8 @@ def push(path: Path, remote: Remote, *, replace: bool = False) -> Work[PushRepor
             count = index.count()
         if count < len(stored):
             raise PluginError(f"{remote.path} holds {count:,} images, but {len(stored):,} were brought there")
-        return PushReport(len(stored), added, changed, count - len(stored), time.monotonic() - started)
+        others, seconds = count - len(stored), time.monotonic() - started
+        return PushReport(len(stored), added, changed, others, seconds, part=stored.header.shard is not None)
 
 
 def image_id(path: bytes) -> int:

@@ -48,10 +48,14 @@ class Remote:
         self.header = None if facts is None else self._header(facts)
 
     def create(self, header: Header) -> None:
-        """Create the collection for codes under this header."""
+        """Create the collection for codes under this header; where another push was first, read what it created."""
         with self.asking() as index:
-            index.create(header.bits, _facts(header))
-        self.header = header
+            try:
+                index.create(header.bits, _facts(header))
+            except ValueError:
+                if index.facts() is None:
+                    raise
+        self.refresh()
 
     def drop(self) -> None:
         """Remove the collection, though its facts may be unreadable; `CorruptError` where they are not ganhash's."""

@@ -17,6 +17,7 @@ Method = Literal["auto", "exact", "ivfflat", "hnsw"]
 
 _LONGEST_NAME = 48  # bytes; PostgreSQL cuts names at 63, and indexes are named after the table
 _MOST_CANDIDATES = 1000  # that hnsw.ef_search can be
+_TURN = 0x67616E68617368  # "ganhash", the advisory lock under which tables and indexes are made, one at a time
 _LEAST_VERSION = (0, 7)  # of pgvector, since which it knows `<~>`
 _CONNECT_SECONDS = 10
 
@@ -77,16 +78,17 @@ class PgVector:
         """Return the facts, which are the table's comment."""
         with self._faults():
             quoted = self._table.as_string(self._connection)
-            row = self._one("SELECT obj_description(to_regclass(%s), 'pg_class'), to_regclass(%s)", quoted, quoted)
-        if row[1] is None:
+            # From the table's row, so that both are of one moment: another push may be creating them.
+            row = self._one("SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)", quoted)
+        if row is None:
             return None
         return facts_in(row[0], f"table {self._name!r}")
 
     def create(self, bits: int, facts: Mapping[str, str]) -> None:
         """Create the table, and the extension where the database lacks it."""
-        if self.facts() is not None:
-            raise ValueError(f"there is a table {self._name!r} already")
-        with self._faults(), self._connection.transaction():
+        with self._faults(), self._in_turn():
+            if self.facts() is not None:
+                raise ValueError(f"there is a table {self._name!r} already")
             self._require_extension()
             self._run(
                 "CREATE TABLE {table} (id bigint PRIMARY KEY, code bit({bits}) NOT NULL, path bytea NOT NULL,"
@@ -122,19 +124,9 @@ class PgVector:
     def finish(self) -> None:
         """Build the index that `method` asks for, where there is none yet."""
         with self._faults():
-            wanted = self._method
-            if wanted in self._building and self._built() != wanted:
-                settings = dict(self._building[wanted])
-                if not settings.get("lists", 1):
-                    settings["lists"] = _advised_lists(self.count())
-                chosen = ", ".join(f"{option} = {value:d}" for option, value in settings.items())
-                with self._connection.transaction():
-                    for other in self._building:
-                        self._run("DROP INDEX IF EXISTS {index}", index=self._index(other))
-                    self._run(
-                        f"CREATE INDEX {{index}} ON {{table}} USING {wanted} (code bit_hamming_ops) WITH ({chosen})",
-                        index=self._index(wanted),
-                    )
+            if self._method in self._building:
+                with self._in_turn():
+                    self._build(self._method)
             self._run("ANALYZE {table}")
 
     def digests(self, ids: Sequence[int]) -> list[str | None]:
@@ -201,6 +193,28 @@ class PgVector:
             self._run("SET LOCAL enable_indexscan = off")
             rows = self._all(query + " ORDER BY distance, path LIMIT %s", *values, k)
         return [_neighbour(row) for row in rows]
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Give a transaction that waits for those of other pushes: PostgreSQL lets two create one thing, and fails."""
+        with self._connection.transaction():
+            self._run(f"SELECT pg_advisory_xact_lock({_TURN:d})")
+            yield
+
+    def _build(self, wanted: str) -> None:
+        """Put an index of this method in the place of any other, unless there is one."""
+        if self._built() == wanted:
+            return
+        settings = dict(self._building[wanted])
+        if not settings.get("lists", 1):
+            settings["lists"] = _advised_lists(self.count())
+        chosen = ", ".join(f"{option} = {value:d}" for option, value in settings.items())
+        for other in self._building:
+            self._run("DROP INDEX IF EXISTS {index}", index=self._index(other))
+        self._run(
+            f"CREATE INDEX {{index}} ON {{table}} USING {wanted} (code bit_hamming_ops) WITH ({chosen})",
+            index=self._index(wanted),
+        )
 
     def _require_extension(self) -> None:
         row = self._connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()

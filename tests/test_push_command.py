@@ -375,6 +375,31 @@ def test_a_table_of_somebody_elses_is_left_alone(database: list[str], capsys: Pr
         assert connection.execute(f'SELECT count(*) FROM "{name}"').fetchone() == (0,)
 
 
+def test_a_collection_may_be_called_anything(server: str, capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
+    named = ["--name", '50% of %s, "{table}"']
+    for method in ("auto", "ivfflat"):
+        push(capsys, *named, "-I", f"method={method}", to=server)
+    for options in (["-k", "5"], ["--max-distance", "4"]):
+        exact = [*options, "--index", server, *named, "-I", "method=exact"]
+        assert hits(capsys, "img.png", *exact) == hits(capsys, "img.png", *options)
+    assert run(capsys, "query", "img.png", "--index", server, *named)[0] == 0
+
+
+def test_a_column_that_others_added_stays_and_disturbs_no_push(database: list[str], capsys: Printed) -> None:
+    import psycopg
+
+    push(capsys, *database[1:], to=database[0])
+    with psycopg.connect(database[0], autocommit=True) as connection:
+        connection.execute(f'ALTER TABLE "{database[2]}" ADD COLUMN seen int NOT NULL DEFAULT 7')
+    paint(Path("folder/blue/00.png"), (200, 150, 0), seed=6)
+    paint(Path("folder/blue/new.png"), (200, 150, 0), seed=6)
+    run(capsys, "encode", "folder")
+    assert push(capsys, *database[1:], to=database[0]) == {"added": 1, "changed": 1, "kept": 41, "others": 0}
+    with psycopg.connect(database[0]) as connection:
+        assert connection.execute(f'SELECT sum(seen) FROM "{database[2]}"').fetchone() == (7 * 43,)
+
+
 def everything_written(place: Path) -> bytes:
     return b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
 

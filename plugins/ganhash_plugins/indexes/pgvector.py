@@ -15,6 +15,7 @@ Image = tuple[NDArray[np.uint8], bytes, tuple[str, ...]]
 Neighbour = tuple[int, int, bytes, tuple[str, ...]]
 Method = Literal["auto", "exact", "ivfflat", "hnsw"]
 
+_COLUMNS = "id, code, path, labels, digest"  # named wherever rows are written: others may have added columns
 _LONGEST_NAME = 48  # bytes; PostgreSQL cuts names at 63, and indexes are named after the table
 _MOST_CANDIDATES = 1000  # that hnsw.ef_search can be
 _TURN = 0x67616E68617368  # "ganhash", the advisory lock under which tables and indexes are made, one at a time
@@ -114,11 +115,15 @@ class PgVector:
                     self._copy(self._name, rows)
             except self._driver.errors.UniqueViolation:
                 with self._connection.transaction():
-                    self._run("CREATE TEMPORARY TABLE ganhash_incoming (LIKE {table}) ON COMMIT DROP")
+                    self._run(
+                        f"CREATE TEMPORARY TABLE ganhash_incoming ON COMMIT DROP AS SELECT {_COLUMNS} FROM {{table}}"
+                        " WITH NO DATA"
+                    )
                     self._copy("ganhash_incoming", rows)
                     self._run(
-                        "INSERT INTO {table} SELECT * FROM ganhash_incoming ON CONFLICT (id) DO UPDATE SET code ="
-                        " excluded.code, path = excluded.path, labels = excluded.labels, digest = excluded.digest"
+                        f"INSERT INTO {{table}} ({_COLUMNS}) SELECT {_COLUMNS} FROM ganhash_incoming ON CONFLICT (id)"
+                        " DO UPDATE SET code = excluded.code, path = excluded.path, labels = excluded.labels,"
+                        " digest = excluded.digest"
                     )
 
     def finish(self) -> None:
@@ -240,7 +245,7 @@ class PgVector:
     def _copy(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         from psycopg import sql
 
-        order = sql.SQL("COPY {table} FROM STDIN").format(table=sql.Identifier(table))
+        order = sql.SQL(f"COPY {{table}} ({_COLUMNS}) FROM STDIN").format(table=sql.Identifier(table))
         with self._connection.cursor() as cursor, cursor.copy(order) as copy:
             for row in rows:
                 copy.write_row(row)
@@ -265,6 +270,8 @@ class PgVector:
         if "{bits}" in query and "bits" not in parts:
             parts["bits"] = self._bits()
         named |= {k: sql.Identifier(v) if k == "index" else sql.Literal(v) for k, v in parts.items()}
+        if values:  # then a % in a name would begin a placeholder
+            named = {k: sql.SQL(v.as_string(self._connection).replace("%", "%%")) for k, v in named.items()}
         return self._connection.execute(sql.SQL(query).format(**named), values or None)
 
     def _all(self, query: str, *values: Any) -> list[Any]:

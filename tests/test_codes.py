@@ -128,7 +128,7 @@ def test_no_file_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CorruptError, match="regular"), codes.open_codes(tmp_path):
+    with pytest.raises(InputError, match="is a folder"), codes.open_codes(tmp_path):
         pass
 
 

@@ -88,7 +88,7 @@ def test_a_bad_file_is_skipped_with_its_reason(capsys: Printed) -> None:
     code, out, error = run(capsys, "encode", "folder")
     assert code == 3
     assert "1 skipped, of 37 found" in out
-    assert "skipped bad.png: not an image of a known format" in error
+    assert "skipped folder/bad.png: not an image of a known format" in error
     assert "codes.h5.skipped.jsonl" in error
 
 

@@ -126,7 +126,7 @@ def _open(source: Path, model: Path, stack: ExitStack) -> "tuple[StoredCodes, tu
         f"{console.safe(os.fspath(source))}: {report.encoded:,} encoded, {report.kept:,} kept;"
         f" the codes are in {console.safe(os.fspath(out))}"
     )
-    sources.warn_skipped(report.skipped)
+    sources.warn_skipped(report.skipped, collection.root)
     return stack.enter_context(open_codes(out)), report.skipped
 
 

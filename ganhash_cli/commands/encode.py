@@ -112,7 +112,7 @@ def encode(
         following = options.following("query", "IMAGE", *places) if part is None else f"ganhash merge {_PARTS}"
         console.note(f"next: {following}")
     if report.skipped:
-        _list_skipped(report)
+        _list_skipped(report, collection.root)
         raise typer.Exit(3)
 
 
@@ -158,9 +158,9 @@ def _limit(report: "EncodeReport") -> str:
     )
 
 
-def _list_skipped(report: "EncodeReport") -> None:
+def _list_skipped(report: "EncodeReport", root: bytes) -> None:
     from ganhash_cli.engine.encoder import skipped_list
 
-    sources.warn_skipped(report.skipped[:_SHOWN])
+    sources.warn_skipped(report.skipped[:_SHOWN], root)
     more = f"{len(report.skipped):,} skipped in all, " if len(report.skipped) > _SHOWN else ""
     console.note(f"{more}listed in {console.safe(os.fspath(skipped_list(report.out)))}")

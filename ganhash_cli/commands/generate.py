@@ -119,7 +119,7 @@ def generate(
     if not json:
         words = "" if images in (None, "-") else shlex.quote(str(images))
         console.note(f"next: {options.following('train', words, ('--fakes', out, workspace.FAKES))}")
-    sources.warn_skipped(made.skipped)
+    sources.warn_skipped(made.skipped, collection.root)
     if made.skipped:
         raise typer.Exit(3)
 

@@ -56,7 +56,10 @@ def _require_names(given: bytes, *, nul: bool) -> None:
         raise UsageError("the names on stdin are not separated by NUL, as -0 says", hint="leave out -0")
 
 
-def warn_skipped(skipped: "Iterable[Skipped]") -> None:
-    """Name each image that was left out, and why."""
+def warn_skipped(skipped: "Iterable[Skipped]", root: bytes | None = None) -> None:
+    """Name each image that was left out, and why; one below `root` as it can be opened from here."""
+    from ganhash_cli.engine.queries import openable
+
     for item in skipped:
-        console.warn(f"skipped {console.safe(item.path)}: {console.safe(item.reason)}")
+        path = item.path if root is None else openable(root, item.path)
+        console.warn(f"skipped {console.safe(path)}: {console.safe(item.reason)}")

@@ -218,7 +218,7 @@ def train(
         else:
             result, skipped = console.follow(work)
     _report(result, json)
-    sources.warn_skipped(skipped)
+    sources.warn_skipped(skipped, collection.root)
     if skipped:
         raise typer.Exit(3)
 

@@ -142,7 +142,8 @@ def _require_teaching(
         sampling.require_two_classes(collection, entries)
     except InputError:
         for each in skipped[:_TOLD]:
-            _LOG.warning("skipped %s: %s", os.fsdecode(each.path), each.reason)
+            path = files.relative(os.path.join(collection.root, each.path), os.getcwdb())
+            _LOG.warning("skipped %s: %s", os.fsdecode(path), each.reason)
         if len(skipped) > _TOLD:
             _LOG.warning("%s skipped in all", f"{len(skipped):,}")
         raise

@@ -59,11 +59,18 @@ def test_who_makes_fakes_that_train_would_not_use_reads_it_before_they_are_made(
     assert 0 < said < error.find("reading images")
 
 
-def test_collapsed_fakes_are_called_so_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("diversity", "verdict", "praised"), [(0.8, "mode collapse: ", True), (0.2, "trained too briefly: ", False)]
+)
+def test_bad_fakes_are_called_so_at_the_end(
+    diversity: float, verdict: str, praised: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     figures = {"frechet_distance": 900.0, "frechet_images": [500, 500], "precision": 0.9, "recall": 0.01}
+    figures["diversity"] = diversity
     record = {"quality": figures, "count": 500, "generator": {"name": "tiny"}, "settings": {"features": "smallconv"}}
     generate._report(cast(Fakes, SimpleNamespace(record=record, folder=Path("fakes"))), 1.0, json=False)
-    assert capsys.readouterr().out.splitlines()[-1].startswith("mode collapse: ")
+    out = capsys.readouterr().out
+    assert (out.splitlines()[-1].startswith(verdict), "precision 0.900" in out) == (True, praised)
 
 
 def test_json_gives_the_same_as_one_object(coloured: Path, capsys: pytest.CaptureFixture[str]) -> None:

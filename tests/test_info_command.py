@@ -92,7 +92,7 @@ def test_fakes_are_told_of(capsys: Printed) -> None:
 
 
 def test_collapsed_fakes_are_called_so(capsys: Printed) -> None:
-    collapsed = {"precision": 0.9, "recall": 0.01, "frechet_images": [500, 500]}
+    collapsed = {"precision": 0.9, "recall": 0.01, "frechet_images": [500, 500], "diversity": 0.8}
     write_json(Path("fakes/fakes.json"), {"count": 500, "quality": collapsed})
     assert told(capsys, "fakes")["verdict"].startswith("mode collapse: ")
     assert "verdict\tmode collapse: " in run(capsys, "info", "fakes")[1]

@@ -147,7 +147,7 @@ def _report(made: "Fakes", minutes: float | None, json: bool) -> None:
             f" ({made.record['settings']['features']}, {wording.counted(real, 'real image')},"
             f" {wording.counted(fake, 'fake')})"
         )
-    if quality["precision"] is not None:
+    if quality["precision"] is not None and not verdict.too_brief(quality):
         console.say(
             f"precision {quality['precision']:.3f}, the share of fakes among real images;"
             f" recall {quality['recall']:.3f}, the share of real images among fakes"

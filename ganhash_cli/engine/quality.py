@@ -31,6 +31,7 @@ class Quality:
     accuracy_images: int = 0
     precision: float | None = None
     recall: float | None = None
+    diversity: float | None = None
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
@@ -62,6 +63,12 @@ def precision_and_recall(real: Features, fake: Features) -> tuple[float, float]:
     return float(among_real.double().mean()), float(among_fakes.double().mean())
 
 
+def diversity(real: Features, fake: Features) -> float | None:
+    """Return the variance of (M, D) fakes as a share of that of (N, D) real images; None where these are all alike."""
+    all_real = float(real.var(axis=0, dtype=np.float64).sum())
+    return float(fake.var(axis=0, dtype=np.float64).sum()) / all_real if all_real else None
+
+
 def measure(
     real: Features, real_labels: Labels | None, fake: Features, fake_labels: Labels | None, seed: int
 ) -> Quality:
@@ -74,8 +81,9 @@ def measure(
     sizes = len(some[0]), len(some[1])
     distance = frechet_distance(*some) if min(sizes) > 1 else None
     precision, recall = precision_and_recall(*some) if min(sizes) > NEIGHBOURS else (None, None)
+    spread = diversity(*some) if min(sizes) > 1 else None
     if real_labels is None or fake_labels is None or len(np.unique(real_labels)) < 2 or len(real) < 4:
-        return Quality(distance, sizes, precision=precision, recall=recall)
+        return Quality(distance, sizes, precision=precision, recall=recall, diversity=spread)
     classes = int(max(real_labels.max(), fake_labels.max())) + 1
     (real, fake), order = _standardised(real, fake), _some(len(real), len(real), seed)
     half, rest = order[::2], order[1::2]
@@ -89,6 +97,7 @@ def measure(
         accuracy_images=len(real),
         precision=precision,
         recall=recall,
+        diversity=spread,
     )
 
 

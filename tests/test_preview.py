@@ -137,11 +137,11 @@ def test_an_unknown_kind_is_a_usage_error(capsys: Printed) -> None:
     assert (code, "blocks" in error) == (2, True)
 
 
-def test_an_image_that_is_gone_is_shown_as_missing() -> None:
+def test_an_image_that_is_gone_is_shown_as_missing_below_its_place_and_in_the_table() -> None:
     Path("folder/blue/01.png").unlink()
     code, shown = in_terminal("query", FIRST, "-k", "36", columns=400, environ=TRUE)
     assert code == 0
-    assert sum(line.count("missing") for line in plain(shown)) == 1
+    assert sum(line.count("missing") for line in plain(shown)) == 2
 
 
 def test_an_image_that_changed_is_shown_as_such() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganhash_cli.engine import codes, images, runtime, sheet
+from ganhash_cli.engine import codes, images, page, runtime, sheet
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, Rows
 from ganhash_cli.engine.encoder import encode
@@ -265,6 +265,15 @@ def test_a_sheet_is_drawn_and_named(capsys: Printed) -> None:
         assert image.format == "PNG"
 
 
+def test_views_that_have_no_room_for_all_neighbours_say_so(capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "MOST_ROWS", 2)
+    monkeypatch.setattr(page, "MOST_HITS", 3)
+    _, _, error = run(capsys, "query", FIRST, "-k", "30", "--sheet", "out.png", "--html", "out.html")
+    assert "contact sheet: out.png, the first 20 neighbours\n" in error
+    assert ": out.html, the first 3 neighbours\n" in error
+    assert "first" not in run(capsys, "query", FIRST, "-k", "3", "--sheet", "out.png", "--html", "out.html")[2]
+
+
 def test_a_sheet_that_is_no_png_is_a_usage_error(capsys: Printed) -> None:
     assert run(capsys, "query", FIRST, "--sheet", "out.jpg")[0] == 2
 
@@ -346,7 +355,7 @@ def test_a_hit_that_is_gone_cannot_be_opened_and_that_is_said() -> None:
     Path("query.png").write_bytes(Path(FIRST).read_bytes())
     Path(FIRST).unlink()
     code, error, seen = with_viewer("query.png", "--open", viewer="exit 0")
-    assert (code, seen, "it is not there any more" in error) == (0, [], True)
+    assert (code, seen, "it is missing" in error) == (0, [], True)
 
 
 def test_a_hit_that_changed_is_shown_as_such_on_sheet_and_page(capsys: Printed) -> None:
@@ -396,7 +405,7 @@ def test_files_that_cannot_be_read_are_named_each_with_its_fault(capsys: Printed
     Path("bad.jpg").write_bytes(b"no image")
     code, _, error = run(capsys, "query", "nope.jpg", "bad.jpg")
     assert code == 4
-    assert "nope.jpg: No such file or directory" in error
+    assert "nope.jpg: missing" in error
     assert "bad.jpg: not an image" in error
 
 
@@ -405,7 +414,7 @@ def test_a_skipped_query_is_named_as_it_can_be_opened(
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "nope.jpg"
     _, _, error = run(capsys, "query", FIRST, str(elsewhere))
-    assert f"skipped ../{elsewhere.parent.name}/nope.jpg: No such file" in error
+    assert f"skipped ../{elsewhere.parent.name}/nope.jpg: missing" in error
 
 
 def test_no_names_on_stdin_is_said(capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:

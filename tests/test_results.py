@@ -3,10 +3,11 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ganhash_cli.engine import codes, images, results, sheet
 from ganhash_cli.engine.bits import hamming, unpack
@@ -108,10 +109,17 @@ def test_a_hit_is_right_where_it_shares_a_label(
     assert Answer(b"q.png", query, (found,), 1, 1).right(found) is right
 
 
-def test_a_record_holds_what_a_program_needs() -> None:
+def test_a_record_holds_what_a_program_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.png").touch()
     [record] = Answer(b"q.png", (), (hit(),), 9, 1).records()
     wanted = {"query": "q.png", "rank": 1, "distance": 3, "bits": BITS, "path": "a.png", "label": "red", "id": 0}
     assert record == wanted
+
+
+def test_a_record_tells_that_its_image_is_missing(tmp_path: Path) -> None:
+    hits = hit(path=os.fsencode(tmp_path)), hit(path=os.fsencode(tmp_path / "gone.png"))
+    assert [record.get("missing") for record in Answer(b"q.png", (), hits, 9, 1).records()] == [None, True]
 
 
 def test_a_record_keeps_the_bytes_of_names_that_are_no_text() -> None:
@@ -216,8 +224,49 @@ def test_a_sheet_has_one_row_a_query(drawn_answers: list[Answer]) -> None:
 
 def test_a_sheet_stops_at_its_greatest_size(drawn_answers: list[Answer]) -> None:
     many = Answer(b"gone", (), tuple(hit(rank, path=b"gone") for rank in range(1, 30)), 99, 1)
-    assert sheet.draw([many]).width == sheet._left(sheet.MOST_COLUMNS) - sheet._GAP + sheet._MARGIN
-    assert sheet.draw([many] * 60).height == sheet.draw([many] * sheet.MOST_ROWS).height
+    assert sheet.draw([many]).width == sheet._left(sheet.COLUMNS) - sheet._GAP + sheet._MARGIN
+    assert sheet.draw([many] * 60).height == sheet.draw([many] * sheet.MOST_QUERIES).height
+    assert sheet.draw([many] * 60).height == sheet._HEAD + sheet.MOST_ROWS * sheet._ROW + sheet._MARGIN
+
+
+@pytest.mark.parametrize(("hits", "rows"), [(10, 1), (11, 2), (100, 10)])
+def test_neighbours_that_have_no_room_in_a_row_stand_in_further_ones(hits: int, rows: int) -> None:
+    many = Answer(b"gone", (), tuple(hit(rank, path=b"gone") for rank in range(1, hits + 1)), 999, 1)
+    assert sheet.draw([many]).height == sheet._HEAD + rows * sheet._ROW + sheet._MARGIN
+
+
+def lines(answers: list[Answer], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is written on the sheet of `answers`."""
+    written: list[str] = []
+    text = ImageDraw.ImageDraw.text
+
+    def kept(pen: ImageDraw.ImageDraw, place: tuple[float, float], shown: str, *rest: Any, **more: Any) -> None:
+        written.append(shown)
+        text(pen, place, shown, *rest, **more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", kept)
+    sheet.draw(answers)
+    return written
+
+
+def test_a_caption_keeps_its_distance_and_shortens_the_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    far = hit(distance=13, labels=("a-label-of-many-letters",))
+    [caption] = [line for line in lines([Answer(b"q", ("x",), (far,), 9, 1)], monkeypatch) if "…" in line]
+    assert caption.startswith(f"13/{BITS} ✗ a")
+
+
+def test_signs_and_not_only_colours_tell_right_from_wrong(
+    drawn_answers: list[Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = lines(drawn_answers, monkeypatch)
+    for line in (f"0/{BITS} ✓ red", f"1/{BITS} ✗ blue", f"2/{BITS}  ", "✓ same label", "✗ another label"):
+        assert line in written
+
+
+def test_a_name_that_two_files_have_stands_with_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    hits = tuple(hit(path=path) for path in (b"all/cat/2.png", b"all/dog/2.png", b"all/cat/3.png"))
+    written = lines([Answer(b"all/cat/3.png", (), hits, 9, 1)], monkeypatch)
+    assert [line for line in written if line.endswith(".png")] == ["3.png", "cat/2.png", "dog/2.png", "3.png"]
 
 
 @pytest.mark.parametrize("answers", [[], [Answer(b"gone", (), (), 9, 0)]])
@@ -229,7 +278,7 @@ def test_a_sheet_of_nothing_is_still_a_sheet(answers: list[Answer], tmp_path: Pa
 
 def test_a_long_name_is_shortened_to_its_tile(tmp_path: Path) -> None:
     long = [Answer(b"x" * 200, (), (hit(labels=("y" * 200,)),), 9, 1)]
-    short = [Answer(b"x" * 300, (), (hit(labels=("y" * 300,)),), 9, 1)]
+    short = [Answer(b"x" * 240, (), (hit(labels=("y" * 240,)),), 9, 1)]
     assert sheet.draw(long).tobytes() == sheet.draw(short).tobytes()
 
 

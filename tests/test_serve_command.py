@@ -485,7 +485,7 @@ def test_no_path_leads_to_a_file(served: Served, workspace: Path) -> None:
 def test_an_image_that_has_gone_is_told_of(own: Served) -> None:
     FIRST.unlink()
     answer = own.ask("/thumbnail/0")
-    assert (answer.status, "blue/00.png is not there any more" in answer.json["error"]) == (410, True)
+    assert (answer.status, "blue/00.png is missing" in answer.json["error"]) == (410, True)
 
 
 def test_an_image_that_changed_is_not_shown_under_its_old_code(own: Served) -> None:

@@ -362,7 +362,7 @@ def test_an_image_that_has_gone_is_shown_as_such(page: Any, photo: Path) -> None
     away = gone.rename(gone.with_suffix(".away"))
     try:
         drop(page, away.read_bytes())
-        sync_api.expect(page.locator("#results .empty").first).to_have_text("blue/01.png is not there any more")
+        sync_api.expect(page.locator("#results .empty").first).to_have_text("blue/01.png is missing")
     finally:
         away.rename(gone)
 

@@ -244,7 +244,8 @@ def _several(images: list[str]) -> bool:
 
 
 def _print_table(answers: "list[Answer]", *, named: bool) -> None:
-    """Print one row a hit; where queries are `named`, the query stands in front."""
+    """Print one row a hit; where queries are `named`, the query stands in front. A terminal marks what is missing."""
+    marked = sys.stdout.isatty()
     reranked = any(hit.asymmetric is not None for answer in answers for hit in answer.hits)
     hits = [(answer, hit) for answer in answers for hit in answer.hits]
     rows = [
@@ -254,7 +255,7 @@ def _print_table(answers: "list[Answer]", *, named: bool) -> None:
             console.distance(hit.distance, hit.bits),
             *([f"{hit.asymmetric:.2f}"] if reranked else []),
             console.safe(hit.label),
-            console.safe(hit.path),
+            console.safe(hit.path) + (f" ({wording.MISSING})" if marked and hit.missing else ""),
         ]
         for answer, hit in hits
     ]

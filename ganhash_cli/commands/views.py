@@ -24,18 +24,26 @@ def write(answers: "Sequence[Answer]", sheet: Path | None, html: Path | None) ->
         from ganhash_cli.engine import sheet as contact_sheet
 
         contact_sheet.write(answers, sheet)
-        note("contact sheet", sheet, len(answers), contact_sheet.MOST_ROWS)
+        most = contact_sheet.MOST_QUERIES, contact_sheet.most_hits(len(answers))
+        note("contact sheet", sheet, len(answers), most[0], more=_left_out(answers, *most))
     if html:
         from ganhash_cli.engine import page
 
         page.write(answers, html)
-        note(f"gallery of {wording.size(html.stat().st_size)}", html, len(answers), page.MOST_QUERIES)
+        more = _left_out(answers, page.MOST_QUERIES, page.MOST_HITS)
+        note(f"gallery of {wording.size(html.stat().st_size)}", html, len(answers), page.MOST_QUERIES, more=more)
 
 
-def note(what: str, path: Path, count: int, most: int, unit: str = "queries") -> None:
+def _left_out(answers: "Sequence[Answer]", queries: int, hits: int) -> str:
+    """Say that of queries that are shown not all neighbours are."""
+    several = " of each query" if len(answers) > 1 else ""
+    return f", the first {hits:,} neighbours{several}" if any(len(a.hits) > hits for a in answers[:queries]) else ""
+
+
+def note(what: str, path: Path, count: int, most: int, unit: str = "queries", more: str = "") -> None:
     """Name a view that was written, and what of it had room."""
     shown = f", the first {most} {unit}" if count > most else ""
-    console.note(f"{what}: {console.safe(os.fspath(path))}{shown}")
+    console.note(f"{what}: {console.safe(os.fspath(path))}{shown}{more}")
 
 
 def print_names(paths: Iterable[bytes], end: bytes) -> None:
@@ -74,7 +82,7 @@ def open_best(answers: "Sequence[Answer]", sheet: Path | None, html: Path | None
     hits = [hit.path for answer in answers for hit in answer.hits]
     path = os.path.abspath(os.fsdecode(html or sheet or hits[0]))
     if not os.path.exists(path):
-        console.warn(f"cannot open {console.safe(path)}: it is not there any more")
+        console.warn(f"cannot open {console.safe(path)}: it is {wording.MISSING}")
     elif not _open(path):
         console.warn(f"no viewer could be started here; open {console.safe(path)} yourself")
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
+from ganhash_cli.engine import wording
 from ganhash_cli.engine.parallel import Budget
 
 T = TypeVar("T")
@@ -82,7 +83,7 @@ def picture_digest(file: bytes, room: Room | None = None) -> str:
             with open(file, "rb") as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise Undecodable(error.strerror or str(error)) from error
+            raise Undecodable(wording.fault(error)) from error
     picture = decode(file, room=room)
     digest = hashlib.sha256(f"{picture.width}x{picture.height}:".encode())
     digest.update(picture.tobytes())
@@ -127,13 +128,15 @@ def open_checked(file: bytes | BytesIO) -> Image.Image:
             if status.st_size == 0:
                 raise Undecodable("the file is empty")
         except OSError as error:
-            raise Undecodable(error.strerror or str(error)) from error
+            raise Undecodable(wording.fault(error)) from error
     try:
         image = Image.open(file, formats=FORMATS)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's openers raise many kinds on bad data
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not an image of a known format"
+        reason = (
+            wording.fault(error) if isinstance(error, OSError) and error.strerror else "not an image of a known format"
+        )
         if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
             reason = f"more than {MAX_PIXELS // 1_000_000} megapixels"
         raise Undecodable(reason) from error

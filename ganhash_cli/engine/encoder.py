@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel, takeover
+from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel, takeover, wording
 from ganhash_cli.engine import runtime as runtimes
 from ganhash_cli.engine.bits import Numeric, Precision
 from ganhash_cli.engine.bundle import Bundle
@@ -233,7 +233,7 @@ class _Batches:
                 try:
                     status = os.stat(self.collection.file(entry))
                 except OSError as error:
-                    square = Undecodable(error.strerror or str(error))
+                    square = Undecodable(wording.fault(error))
                     break
                 if (status.st_size, files.mtime_ns(status)) == (entry.size, entry.mtime_ns):
                     break

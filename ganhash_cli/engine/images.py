@@ -303,7 +303,7 @@ def _collection(
         try:
             status = os.stat(os.path.join(root, name))
         except (OSError, ValueError) as error:
-            skipped.append(Skipped(name, getattr(error, "strerror", None) or str(error)))
+            skipped.append(Skipped(name, wording.fault(error) if isinstance(error, OSError) else str(error)))
             if isinstance(error, PermissionError):  # as where a folder may be listed, but not entered
                 unseen.append(Entry(name, 0, 0, labels, split))
             continue

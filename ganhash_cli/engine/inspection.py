@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ganhash_cli.engine import decoders, decoding, files
+from ganhash_cli.engine import decoders, decoding, files, wording
 from ganhash_cli.engine.codes import CHANGED, StoredCodes
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.progress import Progress, Work
@@ -80,9 +80,7 @@ def _look(path: bytes, size: int, mtime_ns: int) -> Look:
             raise Undecodable(CHANGED)
         width, height = decoding.dimensions(path)
     except OSError as error:
-        return Look(
-            path, size, 0, 0, (0, 0), "missing" if isinstance(error, FileNotFoundError) else str(error.strerror)
-        )
+        return Look(path, size, 0, 0, (0, 0), wording.fault(error))
     except Undecodable as reason:
         return Look(path, size, 0, 0, (0, 0), str(reason))
     return Look(path, size, width, height, (status.st_dev, status.st_ino), "")

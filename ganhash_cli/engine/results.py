@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import asymmetric
+from ganhash_cli.engine import asymmetric, wording
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.index import ExactIndex
@@ -40,6 +41,11 @@ class Hit:
     def label(self) -> str:
         """Its labels in one text; empty where it has none."""
         return ", ".join(self.labels)
+
+    @property
+    def missing(self) -> bool:
+        """Whether its file is not there now."""
+        return not os.path.lexists(self.path)
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Answer:
                 "label": hit.label or None,
                 **({"labels": list(hit.labels)} if len(hit.labels) > 1 else {}),
                 "id": hit.id,
+                **({wording.MISSING: True} if hit.missing else {}),
                 **({} if self.recall is None else {f"recall_at_{RECALL_AT}": self.recall}),
             }
             for hit in self.hits

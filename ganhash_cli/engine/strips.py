@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import decoders
+from ganhash_cli.engine import decoders, wording
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.names import safe
 from ganhash_cli.engine.results import Answer, Hit
@@ -86,7 +86,7 @@ def _strip(
         place = pixels[:side, left : left + side]
         if caption.changed or isinstance(square, Undecodable):
             place[...] = _empty(side)
-            why = "changed" if caption.changed else "unreadable" if os.path.lexists(file) else "missing"
+            why = "changed" if caption.changed else "unreadable" if os.path.lexists(file) else wording.MISSING
             caption = replace(caption, second=why)
         else:
             place[..., :3], place[..., 3] = square, 255

@@ -1,4 +1,6 @@
-"""Counts and sizes as a person reads them."""
+"""Counts, sizes and the faults of files as a person reads them."""
+
+MISSING = "missing"
 
 _SCALES = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
@@ -10,6 +12,15 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     ('1 group', '0 groups', '1,200 queries')
     """
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def fault(error: OSError) -> str:
+    """Return why a file cannot be had; of one that is not there, the one word that stands for it everywhere.
+
+    >>> fault(FileNotFoundError(2, "No such file or directory")), fault(PermissionError(13, "Permission denied"))
+    ('missing', 'Permission denied')
+    """
+    return MISSING if isinstance(error, FileNotFoundError) else error.strerror or str(error)
 
 
 def size(count: float) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from ganhash_cli import __version__
-from ganhash_cli.engine import bits, decoding, neighbours
+from ganhash_cli.engine import bits, decoding, neighbours, wording
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import CHANGED, StoredCodes
 from ganhash_cli.engine.codes_format import Header, path_record
@@ -91,7 +91,7 @@ class Search(ABC):
         except Undecodable as reason:
             if os.path.exists(path):
                 raise
-            raise Refused(410, f"{safe(name)} is not there any more", "encode the folder again") from reason
+            raise Refused(410, f"{safe(name)} is {wording.MISSING}", "encode the folder again") from reason
         jpeg = BytesIO()
         Image.fromarray(square).save(jpeg, "JPEG", quality=QUALITY)
         return jpeg.getvalue()

@@ -69,7 +69,7 @@ def test_a_folder_of_anything_but_images_is_encoded_and_told_of(odd: Path, tmp_p
     irregular = dict.fromkeys(("pipe.png", "socket.png", "zero.png", "random.png", "up.png"), "not a regular file")
     assert reasons == {
         **irregular,
-        "gone.png": "No such file or directory",
+        "gone.png": "missing",
         "loop.png": "Too many levels of symbolic links",
         "closed": "Permission denied",
         deep: "File name too long",

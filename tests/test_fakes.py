@@ -159,7 +159,9 @@ def test_the_grid_shows_reals_above_fakes_of_each_class(tmp_path: Path) -> None:
     real, fake = np.full((4, 28, 28, 1), 10, np.uint8), np.full((6, 28, 28, 1), 200, np.uint8)
     labels = np.array([0, 0, 1, 1])
     grid.write(tmp_path / "grid.png", grid.by_class(real, labels, fake, np.array([0, 0, 0, 1, 1, 1]), ("a", "b")))
-    canvas = np.asarray(Image.open(tmp_path / "grid.png").convert("L"))
+    with Image.open(tmp_path / "grid.png") as drawn:
+        assert drawn.getpixel((0, 0)) == (0, 0, 0, 0)  # no paper, which would glare on a dark page
+        canvas = np.asarray(drawn.convert("L"))
     first_column, last_column = canvas[:, -150], canvas[:, -60]
     assert _bars(first_column) == [10, 200, 10, 200]
     assert _bars(last_column) == [200, 200]

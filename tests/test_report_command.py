@@ -156,6 +156,14 @@ def test_the_real_and_the_fake_images_are_those_of_the_grid(capsys: Printed) -> 
         assert (image.size, image.getpixel((5, 5))) == ((60, 40), (10, 200, 30))
 
 
+def test_bad_fakes_are_called_so_and_their_precision_is_no_praise(capsys: Printed) -> None:
+    bad = QUALITY | {"precision": 0.996, "recall": 0.0, "diversity": 0.1, "frechet_images": [500, 500]}
+    describe(fakes={"generator_sha256": "a" * 64, "generator": GENERATOR, "count": 3, "quality": bad})
+    run(capsys, *REPORT)
+    assert "Trained too briefly: " in said(shown())
+    assert "0.996" not in said(shown())
+
+
 def test_each_plot_is_drawn_for_light_and_for_dark(capsys: Printed) -> None:
     run(capsys, *REPORT)
     read = shown()

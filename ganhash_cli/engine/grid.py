@@ -24,11 +24,14 @@ _CELL = 56  # least side of an image in the grid, in pixels
 _GAP = 2
 _MARGIN = 20
 _KIND_WIDTH = 40
-_INK, _PALE, _LINE = "#1a1a1a", "#8a8a8a", "#dddddd"
+_INK, _LINE = "#767c85", "#767c8560"  # read on white and on black, since there is no paper
 
 
 def write(path: Path, bands: list[Band]) -> None:
-    """Write a PNG with a band for each class: its name, a row of real images, and a row of fakes below."""
+    """Write a PNG with a band for each class: its name, a row of real images, and a row of fakes below.
+
+    It is clear around the images, to be shown on a light or a dark page.
+    """
     side = max(images.shape[1] for _, *kinds in bands for images in kinds)
     scale = max(1, -(-_CELL // side))
     pitch = side * scale + _GAP
@@ -36,7 +39,7 @@ def write(path: Path, bands: list[Band]) -> None:
     left = _MARGIN + name_width + _KIND_WIDTH
     columns = max(len(images) for _, *kinds in bands for images in kinds)
     height = 2 * pitch + _MARGIN
-    canvas = Image.new("RGB", (left + columns * pitch + _MARGIN, len(bands) * height + _MARGIN), "white")
+    canvas = Image.new("RGBA", (left + columns * pitch + _MARGIN, len(bands) * height + _MARGIN))
     for index, band in enumerate(bands):
         _draw_band(canvas, band, _MARGIN + index * height, left, pitch, scale)
     with atomic_write(path) as stream:
@@ -72,7 +75,7 @@ def _draw_band(canvas: Image.Image, band: Band, top: int, left: int, pitch: int,
     draw.text((_MARGIN, top + pitch), name, _INK, font(15), anchor="lm")
     for row, (kind, images) in enumerate(zip(("real", "fake"), kinds, strict=True)):
         y = top + row * pitch
-        draw.text((left - 8, y + pitch // 2), kind, _PALE, font(11), anchor="rm")
+        draw.text((left - 8, y + pitch // 2), kind, _INK, font(11), anchor="rm")
         for column, image in enumerate(images):
             canvas.paste(_enlarged(image, scale), (left + column * pitch, y))
     bottom = top + 2 * pitch + (_MARGIN - _GAP) // 2

@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from ganhash_cli.engine import decoders, files, page, plots
+from ganhash_cli.engine import decoders, files, page, plots, verdict
 from ganhash_cli.engine.epochs import Epochs
 from ganhash_cli.engine.evaluation import Evaluation
 from ganhash_cli.engine.page import text
@@ -25,8 +25,7 @@ h2 { font-size: 1.2rem }
 .chapter p, .chapter ul, header p, summary { max-width: 48rem; padding-bottom: .75rem }
 .two { display: grid; gap: 1.5rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)) }
 img.plot, img.wide { width: 100%; max-width: 36rem; aspect-ratio: auto; border: 0 }
-.scroll { overflow-x: auto }
-.scroll img.wide { width: auto; max-width: none }
+img.wide { width: auto; max-width: 100%; margin-bottom: .75rem }
 table, picture { display: block; margin-bottom: .75rem }
 table { display: table; border-collapse: collapse; width: 100%; max-width: 48rem }
 th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
@@ -141,18 +140,22 @@ def _fakes(grid: bytes, summary: Mapping[str, Any]) -> Iterator[str]:
         "Real images are above, fakes of the same class below: fakes that repeat each other teach little, and fakes"
         " that nobody could tell from real ones teach the network to be undecided about real images."
     )
-    content = base64.b64encode(grid).decode()
-    yield '<div class="scroll" tabindex="0" role="region" aria-label="real images and fakes">\n'
-    yield f'<img class="wide" src="data:image/png;base64,{content}" alt="real images in rows above fakes">\n</div>\n'
     quality = summary.get("quality") or {}
+    if meaning := verdict.of(quality):
+        yield f"<p><strong>{text(meaning[0].upper() + meaning[1:])}.</strong></p>\n"
+    content = base64.b64encode(grid).decode()
+    yield f'<img class="wide" src="data:image/png;base64,{content}" alt="real images in rows above fakes">\n'
+    shares = {
+        "share of fakes that look like some real image": _figure(quality.get("precision")),
+        "share of real images that look like some fake": _figure(quality.get("recall")),
+    }
     accuracy, ceiling = quality.get("accuracy"), quality.get("accuracy_ceiling")
     yield _table(
         {
             "fakes": _count(summary.get("count")),
             "generator": (summary.get("generator") or {}).get("name"),
             "Fréchet distance to real images": _figure(quality.get("frechet_distance"), 1),
-            "share of fakes that look like some real image": _figure(quality.get("precision")),
-            "share of real images that look like some fake": _figure(quality.get("recall")),
+            **({} if verdict.too_brief(quality) else shares),
             "classifier that learned from fakes": _figure(accuracy),
             "classifier that learned from real images": _figure(ceiling),
         },
@@ -234,7 +237,8 @@ def _bits(portrait: Portrait) -> Iterator[str]:
     found = portrait.statistics
     yield _meaning(
         "A bit that is 1 in half of the images (on the left a short bar, up or down) and goes its own way (on the right"
-        " a pale row) tells the most; a bit that never changes, or two that always change together, are wasted length."
+        " a row that stays faint) tells the most; a bit that never changes, or two that always change together,"
+        " are wasted length."
     )
     worst = f"the bit farthest from a half is 1 in {found.worst_balance:.1%} of the images"
     mean, most = (_figure(value) or "-" for value in (found.mean_correlation, found.most_correlation))

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,10 +73,10 @@ def encode_again(bundle: Bundle, seed: int = 0) -> None:
 
 
 @contextmanager
-def serving(*arguments: str, environ: dict[str, str] | None = None) -> Iterator[Served]:
+def serving(*arguments: str, environ: dict[str, str] | None = None, verbose: Sequence[str] = ()) -> Iterator[Served]:
     """Run `ganhash serve` in the current folder on a free port until the block ends."""
     errors = Path("serve.stderr").resolve()
-    command = [sys.executable, "-m", "ganhash_cli", "serve", "--port", "0", "--json", *arguments]
+    command = [sys.executable, "-m", "ganhash_cli", *verbose, "serve", "--port", "0", "--json", *arguments]
     with errors.open("w") as stream:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=stream, text=True, env={**os.environ, **(environ or {})}

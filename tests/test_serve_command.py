@@ -152,6 +152,37 @@ def test_about_tells_what_is_searched(served: Served, workspace: Path) -> None:
     assert about["fingerprint"] == Bundle.open(workspace / "model").fingerprint
 
 
+def test_a_path_of_an_answer_is_below_the_root_that_about_tells(served: Served, photo: bytes, workspace: Path) -> None:
+    [hit] = served.ask("/api/query?limit=1", photo).json["hits"]
+    assert Path(served.ask("/api/about").json["root"], hit["path"]).samefile(workspace / "folder" / hit["path"])
+
+
+@pytest.mark.parametrize("given", ["-1", str(BITS + 1), "x"])
+def test_a_wrong_distance_is_told_the_bits_of_these_codes_and_what_to_do(served: Served, given: str) -> None:
+    refused = served.ask(f"/api/neighbours?code=0000&max_distance={given}").json
+    assert f"a whole number from 0 to {BITS}," in refused["error"]
+    assert refused["hint"] == "leave it out for no limit"
+
+
+def test_a_label_that_is_none_is_told_those_there_are(served: Served) -> None:
+    assert served.ask("/api/neighbours?code=0000&label=pink").json["hint"] == "choose blue, green, red"
+
+
+@pytest.mark.parametrize(("verbose", "told"), [([], 0), (["-v"], 1), (["-vv"], 2)])
+def test_requests_are_told_of_where_that_is_asked_for_without_token_or_escapes(
+    verbose: list[str], told: int, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    token = "a-token-of-many-letters"
+    with serving(verbose=verbose, environ={"GANHASH_TOKEN": token}) as own:
+        assert own.ask(f"/?token={token}").status == 303
+        assert own.ask("/%1b%5b31m", Authorization=f"Bearer {token}").status == 404
+    lines = [line for line in own.errors.read_text().splitlines() if " GET " in line]
+    failed = r"404 GET /\x1b[31m: there is nothing at this address"
+    assert lines == ["303 GET /", failed][2 - told :]
+    assert token not in own.errors.read_text()
+
+
 def test_some_images_of_all_the_collection_are_told_of(served: Served, photo: bytes) -> None:
     found = served.ask("/api/images?limit=3").json
     assert [image["path"] for image in found["images"]] == ["blue/00.png", "green/05.png", "red/11.png"]

@@ -234,12 +234,31 @@ def test_the_link_to_the_results_starts_no_search(page: Any, photo: Path) -> Non
     assert asked == []
 
 
-@pytest.mark.parametrize("width", [375, 1280])
-def test_a_small_query_fills_its_place(page: Any, photo: Path, width: int) -> None:
+@pytest.mark.parametrize(("width", "least"), [(375, 80), (1280, 200)])
+def test_a_small_query_fills_its_place(page: Any, photo: Path, width: int, least: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     drop(page, photo.read_bytes())  # 32 pixels
     wait_for_results(page)
-    assert page.locator("#query-image").bounding_box()["width"] > 200
+    assert page.locator("#query-image").bounding_box()["width"] > least
+
+
+def test_on_a_phone_results_begin_in_the_upper_half_of_the_screen(page: Any, photo: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    assert page.locator("#results li").first.bounding_box()["y"] < 422
+
+
+def test_images_to_start_from_have_no_button_of_a_distance(page: Any) -> None:
+    sync_api.expect(page.locator("#examples li").first).to_be_visible()
+    assert "undefined" not in page.locator("#examples").inner_html()
+
+
+def test_one_image_within_a_distance_is_told_of_in_the_singular(page: Any, photo: Path) -> None:
+    drop(page, photo.read_bytes())
+    wait_for_results(page)
+    page.evaluate("state.counts = [1]; $('distance').value = 0; showDistance()")
+    assert page.locator("#distance-shown").inner_text() == f"0 of {BITS}: 1 image"
 
 
 def test_the_slider_at_its_end_says_that_it_limits_nothing(page: Any, photo: Path) -> None:

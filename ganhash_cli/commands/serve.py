@@ -43,6 +43,7 @@ def serve(
     from ganhash_cli.web import application, server
     from ganhash_cli.web.elsewhere import LiveIndex, SearchElsewhere
     from ganhash_cli.web.gate import Gate
+    from ganhash_cli.web.journal import Journal
     from ganhash_cli.web.live import LiveCodes
     from ganhash_cli.web.search import Search, SearchFile
     from ganhash_cli.web.turns import Turns
@@ -62,7 +63,9 @@ def serve(
     with contextlib.closing(turns), contextlib.closing(live), server.bind(host, port) as listener:
         search.warm_up()
         about = search.about()
-        app = Gate(application.build(search, turns, Uploads()), server.names(host), token)
+        app: Gate | Journal = Gate(application.build(search, turns, Uploads()), server.names(host), token)
+        if console.verbosity > 0:
+            app = Journal(app, console.note, every=console.verbosity > 1)
         address = server.address(listener, host)
         # A token that the person set is theirs already, and need not stand on the screen.
         entry = f"{address}?token={quote(token)}" if token and not os.environ.get(TOKEN) else address

@@ -43,13 +43,13 @@ def build(search: Search, turns: Turns, uploads: Uploads) -> Starlette:
         return Json(await turns.take(search.about))
 
     async def query(request: Request) -> Response:
-        view = _view(_parameters(request, _VIEW))
+        view = _view(_parameters(request, _VIEW), search.bits)
         content = await uploads.read(request)
         return Json(await turns.take(lambda: search.query(content, view)))
 
     async def neighbours(request: Request) -> Response:
         given = _parameters(request, (*_VIEW, "code"))
-        view = _view(given)
+        view = _view(given, search.bits)
         return Json(await turns.take(lambda: search.neighbours(given.get("code", ""), view)))
 
     async def images(request: Request) -> Response:
@@ -60,7 +60,7 @@ def build(search: Search, turns: Turns, uploads: Uploads) -> Starlette:
 
     async def thumbnail(request: Request) -> Response:
         codes = _parameters(request, ("codes",)).get("codes")
-        row = _number("id", request.path_params["id"], 0, _MOST_ID, status=404)
+        row = _number("id", request.path_params["id"], 0, _MOST_ID, "take it from an answer", status=404)
         jpeg = await turns.take(lambda: search.thumbnail(row, codes))
         # With the codes named, the address means one image for ever; it may change on disk all the same.
         kept = "private, max-age=600" if codes else "no-store"
@@ -121,16 +121,17 @@ def _parameters(request: Request, known: tuple[str, ...]) -> dict[str, str]:
     return given
 
 
-def _view(given: dict[str, str]) -> View:
+def _view(given: dict[str, str], bits: int) -> View:
+    most = given.get("max_distance")
     return View(
         offset=_number("offset", given.get("offset", "0"), 0, _MOST_PLACE),
         limit=_number("limit", given.get("limit", str(PAGE)), 1, MOST_PAGE),
-        max_distance=_number("max_distance", given["max_distance"], 0, 1024) if "max_distance" in given else None,
+        max_distance=None if most is None else _number("max_distance", most, 0, bits, "leave it out for no limit"),
         label=given.get("label"),
     )
 
 
-def _number(name: str, text: str, low: int, high: int, *, status: int = 400) -> int:
+def _number(name: str, text: str, low: int, high: int, hint: str = "leave it out", *, status: int = 400) -> int:
     if not re.fullmatch(r"[0-9]{1,19}", text) or not low <= int(text) <= high:
-        raise Refused(status, f"{name}: a whole number from {low:,} to {high:,}, not {text[:40]!r}")
+        raise Refused(status, f"{name}: a whole number from {low:,} to {high:,}, not {text[:40]!r}", hint)
     return int(text)

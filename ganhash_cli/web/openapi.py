@@ -105,7 +105,11 @@ _MEANINGS = {
 _VIEW = [
     _parameter("offset", _WHOLE, "How many neighbours to leave out, the nearest first."),
     _parameter("limit", _LIMIT, f"How many to return, else {PAGE}."),
-    _parameter("max_distance", {"type": "integer", "minimum": 0, "maximum": 1024}, "None that differ in more bits."),
+    _parameter(
+        "max_distance",
+        {"type": "integer", "minimum": 0, "maximum": 1024},
+        "None that differ in more bits; at most the bits of /api/about.",
+    ),
     _parameter("label", _TEXT, "Only those with this label."),
 ]
 _IMAGE = {
@@ -128,11 +132,14 @@ _SCHEMAS = {
             "bits": _WHOLE,
             "fingerprint": _TEXT,
             "codes": _TEXT,
+            "root": _TEXT,
+            "root_b64": _TEXT,
             "labels": {"type": "array", "items": _TEXT},
             "note": _TEXT,
             "most_bytes": _WHOLE,
             "most_pixels": _WHOLE,
-        }
+        },
+        optional=("root_b64",),
     ),
     "Neighbours": _record(
         {

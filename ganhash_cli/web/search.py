@@ -30,6 +30,7 @@ from ganhash_cli.web.uploads import MOST_BYTES, MOST_DECODED
 
 PAGE, MOST_PAGE = 60, 500  # neighbours
 SOME = 24  # images to start from
+_NAMED = 10  # labels
 SIDE, QUALITY = 192, 80  # pixels and JPEG quality of a thumbnail, drawn half as wide or more
 
 
@@ -49,6 +50,11 @@ class Search(ABC):
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._opened: Runtime | None = None
+
+    @property
+    def bits(self) -> int:
+        """How many bits a code has."""
+        return self._bundle.bits
 
     def _runtime(self) -> Runtime:
         """Return the model in the arithmetic of the codes as they stand now."""
@@ -149,7 +155,7 @@ class SearchFile(Search):
         stored, started = self._live.current(), time.perf_counter()
         width = stored.header.bits
         if view.label is not None and view.label not in stored.header.class_names:
-            raise Refused(400, f"there is no label {safe(view.label)!r}", "/api/about lists them")
+            raise Refused(400, f"there is no label {safe(view.label)!r}", _known(stored.header.class_names))
         rows = None if view.label is None else stored.rows_of(view.label)
         most = width if view.max_distance is None else min(view.max_distance, width)
         found = neighbours.page(ExactIndex(stored.codes, width), code, view.offset, view.limit, most, rows)
@@ -181,11 +187,20 @@ def about(images: int, header: Header, codes: str, labels: Sequence[str], note: 
         "bits": header.bits,
         "fingerprint": header.fingerprint,
         "codes": codes,
+        **path_record(header.root, "root"),
         "labels": list(labels),
         "note": note,
         "most_bytes": MOST_BYTES,
         "most_pixels": decoding.MAX_PIXELS,
     }
+
+
+def _known(labels: Sequence[str]) -> str:
+    """Say which labels can be chosen, the first of them where they are many."""
+    if not labels:
+        return "there is none here"
+    more = f" and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
+    return f"choose {', '.join(map(safe, labels[:_NAMED]))}{more}"
 
 
 def absent(path: bytes) -> Refused:

@@ -206,7 +206,7 @@ function orMore() {
 function showDistance() {
   const most = Number($("distance").value);
   const within = state.counts.slice(0, most + 1).reduce((sum, count) => sum + count, 0);
-  const images = `${number(within)}${orMore()} images`;
+  const images = `${number(within)}${orMore()} ${within === 1 && state.complete ? "image" : "images"}`;
   $("distance-shown").textContent = limited() ? `${most} of ${state.bits}: ${images}` : `no limit: ${images}`;
   $("distance").setAttribute("aria-valuetext", limited() ? `${most} of ${state.bits} bits, ${images}` : `no limit, ${images}`);
 }
@@ -225,10 +225,11 @@ function card(hit) {
     event.preventDefault();
     searchImage(hit);
   });
-  compare.hidden = !hit.rank; // an image to start from
-  compare.textContent = `${hit.distance}/${state.bits}`;
-  compare.setAttribute("aria-label", `distance ${hit.distance} of ${state.bits}: compare bit by bit with ${hit.name}`);
-  compare.addEventListener("click", () => showBits(hit));
+  if (hit.rank) {
+    compare.textContent = `${hit.distance}/${state.bits}`;
+    compare.setAttribute("aria-label", `distance ${hit.distance} of ${state.bits}: compare bit by bit with ${hit.name}`);
+    compare.addEventListener("click", () => showBits(hit));
+  } else compare.remove(); // an image to start from
   item.querySelector(".label").textContent = hit.labels.join(", ");
   item.querySelector(".name").textContent = hit.name;
   return item;
@@ -324,7 +325,7 @@ function note(text) {
 let limits = null;
 async function about() {
   limits = await ask("/api/about");
-  $("about").textContent = `${number(limits.images)} images, codes of ${limits.bits} bits`;
+  $("about").textContent = `${number(limits.images)} ${limits.images === 1 ? "image" : "images"}, codes of ${limits.bits} bits`;
   note(limits.note);
   $("distance").max = limits.bits;
   const chosen = $("label").value;

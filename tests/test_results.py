@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from ganhash_cli.engine import codes, images, results, sheet
 from ganhash_cli.engine.bits import hamming, unpack
 from ganhash_cli.engine.encoder import encode
+from ganhash_cli.engine.fonts import font
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.queries import Queries, hash_queries, openable, require_match
 from ganhash_cli.engine.results import Answer, Hit, answer
@@ -253,6 +254,7 @@ def test_a_caption_keeps_its_distance_and_shortens_the_label(monkeypatch: pytest
     far = hit(distance=13, labels=("a-label-of-many-letters",))
     [caption] = [line for line in lines([Answer(b"q", ("x",), (far,), 9, 1)], monkeypatch) if "…" in line]
     assert caption.startswith(f"13/{BITS} ✗ a")
+    assert font(14).getlength(caption) <= sheet._TILE
 
 
 def test_signs_and_not_only_colours_tell_right_from_wrong(

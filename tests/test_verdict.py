@@ -85,13 +85,13 @@ def test_fakes_after_a_few_steps_are_not_called_collapsed(steps: int, tmp_path: 
 
 
 @pytest.mark.slow
-def test_two_to_ten_real_images_repeated_are_called_collapsed_and_all_of_them_are_not() -> None:
+def test_three_to_ten_real_images_repeated_are_called_collapsed_and_all_of_them_are_not() -> None:
     with sample.training_folder() as folder:
         files = sorted(folder.rglob("*.png"))[::2]
         squares = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
     features = judge.features("efficientnet_lite0", 28, 0, torch.device("cpu"))(squares)
     real, fake = features[::2], features[1::2]
-    for few in (2, 3, 5, 10):
+    for few in (3, 5, 10):
         found = quality.measure(real, None, np.resize(fake[:: len(fake) // few][:few], fake.shape), None, 0)
         assert verdict.of(asdict(found)).startswith("mode collapse: ")
     assert verdict.of(asdict(quality.measure(real, None, fake, None, 0))) == ""

@@ -43,13 +43,13 @@ def build(search: Search, turns: Turns, uploads: Uploads) -> Starlette:
         return Json(await turns.take(search.about))
 
     async def query(request: Request) -> Response:
-        view = _view(_parameters(request, _VIEW), search.bits)
+        view = _view(_parameters(request, _VIEW), search.width)
         content = await uploads.read(request)
         return Json(await turns.take(lambda: search.query(content, view)))
 
     async def neighbours(request: Request) -> Response:
         given = _parameters(request, (*_VIEW, "code"))
-        view = _view(given, search.bits)
+        view = _view(given, search.width)
         return Json(await turns.take(lambda: search.neighbours(given.get("code", ""), view)))
 
     async def images(request: Request) -> Response:

@@ -95,7 +95,7 @@ _MEANINGS = {
     404: "There is no image of this id.",
     408: "The image did not come in time.",
     409: "The codes were replaced since.",
-    410: "The image is not on disk any more, or has changed since it was encoded.",
+    410: "The image is missing, its file is not there now, or has changed its size since it was encoded.",
     413: "The image has too many bytes.",
     415: "A form was sent in place of the image.",
     422: "The image cannot be read, or has too many pixels.",

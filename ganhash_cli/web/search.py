@@ -52,7 +52,7 @@ class Search(ABC):
         self._opened: Runtime | None = None
 
     @property
-    def bits(self) -> int:
+    def width(self) -> int:
         """How many bits a code has."""
         return self._bundle.bits
 

@@ -15,10 +15,10 @@ LEAST, FEWEST = 100, 20
 """Images of each kind; of fewer than the first, a tenth is less than ten images, and chance. Of the second, a
 diversity is that of the pool to a few hundredths."""
 ALIKE = 1 / 3
-"""Diversity below which fakes lie together in a place of their own. Of 1,000 images of CIFAR-10 it is below a quarter after
-2 steps, 60 steps or a minute, and precision, by the few odd real images whose reach is large, anything up to 1. Three to
-ten real images, repeated, have twice as much: tests/test_verdict.py; of one, or two alike, it is as small, and more steps are
-the first thing to try there too."""
+"""Diversity below which fakes lie together in a place of their own. Of 1,000 images of CIFAR-10 it is below a quarter
+after 2 steps, 60 steps or a minute, and precision, by the few odd real images whose reach is large, anything up to 1.
+Three to ten real images, repeated, have more: tests/test_verdict.py. One, or two alike, have as little, and there too
+more steps are the first thing to try."""
 
 
 def of(quality: Mapping[str, Any]) -> str:

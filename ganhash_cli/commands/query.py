@@ -166,8 +166,10 @@ def _search_here(
         seconds = time.perf_counter() - started
         if dated:
             from ganhash_cli.engine import page
+            from ganhash_cli.engine import sheet as sheets
 
-            answers = results.dated(stored, answers, page.MOST_QUERIES, page.MOST_HITS)
+            shown = max(page.MOST_HITS, sheets.most_hits(len(answers)))
+            answers = results.dated(stored, answers, page.MOST_QUERIES, shown)
         part = f", of shard {stored.header.shard} alone" if stored.header.shard else ""
         return _Found(answers, hashed.skipped, stored.header.bits, seconds, part + _how(searched))
 

@@ -15,7 +15,6 @@ Image = tuple[NDArray[np.uint8], bytes, tuple[str, ...]]
 Neighbour = tuple[int, int, bytes, tuple[str, ...]]
 Method = Literal["auto", "exact", "ivfflat", "hnsw"]
 
-_COLUMNS = "id, code, path, labels, digest"  # named wherever rows are written: others may have added columns
 _LONGEST_NAME = 48  # bytes; PostgreSQL cuts names at 63, and indexes are named after the table
 _MOST_CANDIDATES = 1000  # that hnsw.ef_search can be
 _TURN = 0x67616E68617368  # "ganhash", the advisory lock under which tables and indexes are made, one at a time
@@ -116,14 +115,15 @@ class PgVector:
             except self._driver.errors.UniqueViolation:
                 with self._connection.transaction():
                     self._run(
-                        f"CREATE TEMPORARY TABLE ganhash_incoming ON COMMIT DROP AS SELECT {_COLUMNS} FROM {{table}}"
-                        " WITH NO DATA"
+                        "CREATE TEMPORARY TABLE ganhash_incoming ON COMMIT DROP AS"
+                        " SELECT id, code, path, labels, digest FROM {table} WITH NO DATA"
                     )
                     self._copy("ganhash_incoming", rows)
                     self._run(
-                        f"INSERT INTO {{table}} ({_COLUMNS}) SELECT {_COLUMNS} FROM ganhash_incoming ON CONFLICT (id)"
-                        " DO UPDATE SET code = excluded.code, path = excluded.path, labels = excluded.labels,"
-                        " digest = excluded.digest"
+                        "INSERT INTO {table} (id, code, path, labels, digest)"
+                        " SELECT id, code, path, labels, digest FROM ganhash_incoming"
+                        " ON CONFLICT (id) DO UPDATE SET code = excluded.code, path = excluded.path,"
+                        " labels = excluded.labels, digest = excluded.digest"
                     )
 
     def finish(self) -> None:
@@ -245,7 +245,8 @@ class PgVector:
     def _copy(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         from psycopg import sql
 
-        order = sql.SQL(f"COPY {{table}} ({_COLUMNS}) FROM STDIN").format(table=sql.Identifier(table))
+        # The columns are named wherever rows are written: others may have added some.
+        order = sql.SQL("COPY {table} (id, code, path, labels, digest) FROM STDIN").format(table=sql.Identifier(table))
         with self._connection.cursor() as cursor, cursor.copy(order) as copy:
             for row in rows:
                 copy.write_row(row)

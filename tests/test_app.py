@@ -131,7 +131,7 @@ def test_before_images_that_cannot_teach_are_refused_those_left_out_and_the_poor
     (folder / "list.csv").write_text("\n".join(rows))
     code, _, error = run(capsys, "train", folder / "list.csv", "--backbone", "smallconv")
     assert code == 4
-    assert error.index("warning: skipped ../images/blue/nowhere.png: No such file") < error.index(
+    assert error.index("warning: skipped ../images/blue/nowhere.png: missing") < error.index(
         "error: training needs two"
     )
     assert "hint: add images: 'b' has 1" in error

@@ -49,7 +49,7 @@ def test_a_column_of_nothing_is_left_out_on_a_terminal(
     label: str, columns: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("COLUMNS", "40")
     console.table(["#", "label", "path"], [["1", label, "a.png"], ["2", "", "b.png"]], links=["file://a", "file://b"])
     head, *rows = plain(capsys.readouterr().out)
     assert head.split() == columns

@@ -318,7 +318,7 @@ def test_what_a_form_is_told_to_send_instead_is_answered(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("img.jpg").write_bytes(photo)
-    address = f"{served.url}api/query?limit=1&max_distance=16"
+    address = f"{served.url}api/query?limit=1&max_distance=9"
     refused = subprocess.run(["curl", "-s", "--data-binary", "@img.jpg", address], stdout=subprocess.PIPE, check=True)
     told = json.loads(refused.stdout)["hint"]
     answered = subprocess.run(["bash", "-c", told], capture_output=True, check=True)

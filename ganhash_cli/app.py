@@ -35,7 +35,7 @@ from ganhash_cli.commands import (
 )
 from ganhash_cli.console import ProgressName
 from ganhash_cli.engine import ranks
-from ganhash_cli.errors import GanhashError, InstallationError, Interrupted, StorageError, UsageError
+from ganhash_cli.errors import GanhashError, InputError, InstallationError, Interrupted, StorageError, UsageError
 
 _BOXED = 60  # columns in which help has room in boxes
 
@@ -217,6 +217,15 @@ def _expect(arguments: Sequence[str]) -> None:
     console.progress_as = ProgressName.json if wants_json else ProgressName.auto
 
 
+def _somewhere() -> bool:
+    """Whether the current folder is still there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _command() -> Any:
     """Return the command line as Click has it, with what holds for every option of every verb."""
     command = typer.main.get_command(app)
@@ -258,6 +267,8 @@ def _explain(error: Exception) -> int:
         error = InstallationError(
             f"the package of {error.name} is not installed", hint="`ganhash doctor` says what to do"
         )
+    if isinstance(error, FileNotFoundError) and not _somewhere():
+        error = InputError("the current folder was removed", hint="go to another one: `cd FOLDER`")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
         error = StorageError(f"cannot write: {error}", hint="make space, then run the same command again")
     if not isinstance(error, GanhashError):

@@ -13,6 +13,7 @@ import pytest
 from ganhash_cli import __version__, app, console
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import GanhashError, Interrupted
+from linear_hash import write_bundle
 from pictures import paint_classes
 
 
@@ -83,6 +84,14 @@ def test_a_broken_settings_file_is_named(capsys: pytest.CaptureFixture[str]):
     Path("ganhash.toml").write_text("[train")
     code, _, error = run(capsys, "train")
     assert (code, "ganhash.toml" in error) == (2, True)
+
+
+def test_a_current_folder_that_was_removed_is_no_bug(capsys: pytest.CaptureFixture[str]):
+    write_bundle(Path("../model"))
+    model = Path("../model").resolve()
+    Path("../here").rmdir()
+    code, _, error = run(capsys, "encode", ".", "--model", model)
+    assert (code, "the current folder was removed" in error, "cd FOLDER" in error) == (4, True, True)
 
 
 def test_a_bug_is_one_line_and_a_traceback_only_on_request(

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -209,6 +210,17 @@ def test_json_that_is_damaged_or_no_object_is_corrupt(content: bytes, tmp_path: 
 def test_a_digest_is_the_sha_256_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     assert files.sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("below", ["x.h5", "deep/x.h5"])
+@pytest.mark.parametrize("writing", [files.lock, files.atomic_write])
+def test_a_file_in_the_place_of_a_folder_is_named(
+    writing: Callable[[Path], AbstractContextManager[object]], below: str, tmp_path: Path
+) -> None:
+    (tmp_path / "plain").write_text("mine")
+    with pytest.raises(StorageError, match=r"plain is not a folder") as caught, writing(tmp_path / "plain" / below):
+        pass
+    assert "space" not in caught.value.hint
 
 
 def test_a_lock_held_by_another_process_is_refused_and_names_it(tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _STORAGE_ERRNOS and not _is_missing(error, path):
             raise
+        if plain := next((each for each in path.parents if os.path.exists(each) and not os.path.isdir(each)), None):
+            raise StorageError(f"cannot write {path}: {plain} is not a folder", hint="choose another place") from error
         raise StorageError(
             f"cannot write {path}: {os.strerror(error.errno or 0)}",
             hint="make space or choose a place you may write to, then run the same command again",

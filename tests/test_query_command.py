@@ -274,6 +274,12 @@ def test_views_that_have_no_room_for_all_neighbours_say_so(capsys: Printed, monk
     assert "first" not in run(capsys, "query", FIRST, "-k", "3", "--sheet", "out.png", "--html", "out.html")[2]
 
 
+@pytest.mark.parametrize(("place", "inside"), [("folder/out.png", True), ("out.png", False)])
+def test_a_sheet_among_the_images_is_said_to_become_one(capsys: Printed, place: str, inside: bool) -> None:
+    code, _, error = run(capsys, "query", FIRST, "--sheet", place)
+    assert (code, "lies among your images" in error) == (0, inside)
+
+
 def test_a_sheet_that_is_no_png_is_a_usage_error(capsys: Printed) -> None:
     assert run(capsys, "query", FIRST, "--sheet", "out.jpg")[0] == 2
 

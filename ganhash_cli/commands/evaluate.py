@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ganhash_cli import console, workspace
-from ganhash_cli.commands import options, sources
+from ganhash_cli.commands import options, sources, views
 from ganhash_cli.engine import wording
 
 if TYPE_CHECKING:
@@ -67,7 +67,10 @@ def evaluate(
             allow_overlap=allow_overlap,
             remote=there,
         )
-        return console.follow(work, saves=False)
+        result = console.follow(work, saves=False)
+        if plot:
+            views.note_inside(plot, stored.header.root)
+        return result
 
     if index is None:
         options.examine(untrusted, codes)

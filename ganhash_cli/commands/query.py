@@ -100,6 +100,8 @@ def query(
     answers = found.answers
     # Before anything is printed: a reader that goes, as `| head` does, ends the printing.
     views.write(answers, sheet, html)
+    if sheet:
+        views.note_inside(sheet, found.root)
     if json:
         for record in (record for answer in answers for record in answer.records()):
             console.emit(record)
@@ -130,6 +132,7 @@ class _Found:
     answers: "list[Answer]"
     skipped: "tuple[Skipped, ...]"
     bits: int
+    root: bytes
     seconds: float
     remark: str = ""
 
@@ -171,7 +174,7 @@ def _search_here(
             shown = max(page.MOST_HITS, sheets.most_hits(len(answers)))
             answers = results.dated(stored, answers, page.MOST_QUERIES, shown)
         part = f", of shard {stored.header.shard} alone" if stored.header.shard else ""
-        return _Found(answers, hashed.skipped, stored.header.bits, seconds, part + _how(searched))
+        return _Found(answers, hashed.skipped, stored.header.bits, stored.header.root, seconds, part + _how(searched))
 
 
 def _search_there(
@@ -192,7 +195,8 @@ def _search_there(
             remark += f", approximately: {measured} of {len(answers)}"
         elif not there.index.ordered:
             remark += "; which of equals it shows is its own choice"
-        return _Found(answers, hashed.skipped, there.require_header().bits, seconds, remark)
+        header = there.require_header()
+        return _Found(answers, hashed.skipped, header.bits, header.root, seconds, remark)
 
 
 def _hashed(model: Path, stored: "StoredCodes | Remote", images: "Collection") -> "Queries":

@@ -46,6 +46,15 @@ def note(what: str, path: Path, count: int, most: int, unit: str = "queries", mo
     console.note(f"{what}: {console.safe(os.fspath(path))}{shown}{more}")
 
 
+def note_inside(picture: Path, root: bytes) -> None:
+    """Say where a picture that was written lies among the images that are encoded, and so will be one of them."""
+    if Path(os.path.realpath(picture)).is_relative_to(os.path.realpath(os.fsdecode(root))):
+        console.note(
+            f"{console.safe(os.fspath(picture))} lies among your images: the next `ganhash encode` takes it for one;"
+            " move it elsewhere"
+        )
+
+
 def print_names(paths: Iterable[bytes], end: bytes) -> None:
     """Print names by their exact bytes; on a terminal, made safe, as they may hold anything.
 

@@ -277,6 +277,10 @@ def test_a_model_that_keeps_no_list_of_its_training_images_is_told_of(capsys: Pr
     assert "the model keeps no list of its training images" in error
 
 
+def test_a_plot_among_the_images_is_said_to_become_one(capsys: Printed) -> None:
+    assert "pr.png lies among your images" in run(capsys, *EVALUATE, "--plot", "folder/pr.png")[2]
+
+
 def test_the_curve_is_written_as_a_table_and_drawn(capsys: Printed) -> None:
     code, _, error = run(capsys, *EVALUATE, "--csv", "pr.csv", "--plot", "pr.png")
     assert (code, "plot: pr.png" in error) == (0, True)

@@ -122,7 +122,7 @@ def emit(record: dict[str, Any], schema: int = 1) -> None:
 
     Each `Path` in it becomes a text, with its exact bytes beside it where they are not UTF-8.
     """
-    from ganhash_cli.engine.codes_format import path_record
+    from ganhash_cli.engine.path_records import path_record
 
     fields: dict[str, Any] = {}
     for name, value in record.items():

@@ -11,7 +11,7 @@ import ganhash_cli
 
 PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
-    *("progress", "names", "wording", "fonts", "differences", "files", "outputs", "board"),
+    *("progress", "names", "path_records", "wording", "fonts", "differences", "files", "outputs", "board"),
     *("seeds", "limits", "bits", "parallel", "distinct", "children", "scan"),
     *("asymmetric", "devices", "decoding", "decoders", "shards", "address", "images", "protocols", "sample", "ranks"),
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ganhash_cli.engine.codes_format import path_record
+from ganhash_cli.engine.path_records import path_record
 from serving import FIRST, work_in
 from terminals import in_terminal, plain
 from test_encode_command import Printed, run

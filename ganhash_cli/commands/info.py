@@ -65,7 +65,7 @@ def _facts(path: Path) -> dict[str, Any]:
 
 def _codes(path: Path) -> dict[str, Any]:
     from ganhash_cli.engine.codes import open_codes
-    from ganhash_cli.engine.codes_format import path_record
+    from ganhash_cli.engine.path_records import path_record
 
     with open_codes(path) as stored:
         header = stored.header

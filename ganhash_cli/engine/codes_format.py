@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -166,29 +165,6 @@ def inside(path: bytes, holder: object) -> bytes:
     if not path or path.startswith(b"/") or b"\0" in path or b".." in path.split(b"/"):
         raise CorruptError(f"{holder} is unsafe: it names {path!r}, outside its root", again(holder))
     return path
-
-
-def path_record(path: bytes, key: str = "path") -> dict[str, str]:
-    r"""Return a path for JSON; its exact bytes stand beside it in base64 where they are not UTF-8.
-
-    >>> path_record(b"a.png"), path_record(b"\xff")["path_b64"]
-    ({'path': 'a.png'}, '/w==')
-    """
-    try:
-        return {key: path.decode()}
-    except UnicodeDecodeError:
-        return {key: path.decode(errors="replace"), f"{key}_b64": base64.b64encode(path).decode()}
-
-
-def path_of_record(record: Mapping[str, str], key: str = "path") -> bytes:
-    r"""Return the exact bytes of a path from JSON.
-
-    >>> path_of_record(path_record(b"\xff"))
-    b'\xff'
-    """
-    if f"{key}_b64" in record:
-        return base64.b64decode(record[f"{key}_b64"])
-    return record[key].encode()
 
 
 def _pack_paths(paths: Sequence[bytes]) -> dict[str, NDArray[Any]]:

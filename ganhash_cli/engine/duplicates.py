@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ganhash_cli.engine import codes_format, cover, distinct, inspection, wording
 from ganhash_cli.engine.codes import StoredCodes
-from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.inspection import Look, Looks
+from ganhash_cli.engine.path_records import path_record
 from ganhash_cli.engine.progress import Work
 from ganhash_cli.errors import InputError
 

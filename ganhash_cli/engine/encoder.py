@@ -16,11 +16,11 @@ from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel
 from ganhash_cli.engine import runtime as runtimes
 from ganhash_cli.engine.bits import Numeric, Precision
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.decoders import Decoders
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.draft import Draft
 from ganhash_cli.engine.images import Collection, Entry, Skipped
+from ganhash_cli.engine.path_records import path_record
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.runtime import Runtime
 from ganhash_cli.engine.segments import SIZE, Segments

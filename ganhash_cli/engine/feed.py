@@ -17,7 +17,7 @@ import numpy as np
 
 from ganhash_cli.engine import files
 from ganhash_cli.engine.codes import StoredCodes, open_codes
-from ganhash_cli.engine.codes_format import path_record
+from ganhash_cli.engine.path_records import path_record
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.pusher import image_id
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from ganhash_cli.engine import bits, codes, codes_stream, files, outputs
 from ganhash_cli.engine.codes import StoredCodes
-from ganhash_cli.engine.codes_format import Header, pack_class_names, path_of_record
+from ganhash_cli.engine.codes_format import Header, pack_class_names
 from ganhash_cli.engine.encoder import skipped_list
 from ganhash_cli.engine.part_rows import COPIED, PartRows, Rows
 from ganhash_cli.engine.parts import class_names, require_whole
+from ganhash_cli.engine.path_records import path_of_record
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import CorruptError, InputError, UsageError
 

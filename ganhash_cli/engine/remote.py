@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast, get_args
 
-from ganhash_cli.engine import bits, codes_format
+from ganhash_cli.engine import bits, path_records
 from ganhash_cli.engine.address import Address
 from ganhash_cli.engine.codes_format import Header
 from ganhash_cli.errors import CorruptError, GanhashError, InputError, PluginError, UsageError
@@ -90,7 +90,7 @@ class Remote:
             return Header(
                 bits=int(facts["bits"]),
                 fingerprint=facts["fingerprint"],
-                root=codes_format.path_of_record(facts, "root"),
+                root=path_records.path_of_record(facts, "root"),
                 side=int(facts["side"]),
                 trained_on=facts["trained_on"],
                 numeric=cast(bits.Numeric, facts["numeric"]),
@@ -150,7 +150,7 @@ def _facts(header: Header) -> dict[str, str]:
         "numeric": header.numeric,
         "side": str(header.side),
         "trained_on": header.trained_on.encode(errors="replace").decode(),
-        **codes_format.path_record(header.root, "root"),
+        **path_records.path_record(header.root, "root"),
     }
 
 

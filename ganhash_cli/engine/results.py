@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ganhash_cli.engine import asymmetric, wording
 from ganhash_cli.engine.codes import StoredCodes
-from ganhash_cli.engine.codes_format import path_record
 from ganhash_cli.engine.index import ExactIndex
 from ganhash_cli.engine.ivf import RECALL_AT, IvfIndex
+from ganhash_cli.engine.path_records import path_record
 from ganhash_cli.engine.queries import Queries, openable
 
 CANDIDATES = 10  # times k

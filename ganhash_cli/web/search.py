@@ -18,10 +18,11 @@ from ganhash_cli import __version__
 from ganhash_cli.engine import bits, decoding, neighbours, wording
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import CHANGED, StoredCodes
-from ganhash_cli.engine.codes_format import Header, path_record
+from ganhash_cli.engine.codes_format import Header
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.index import ExactIndex
 from ganhash_cli.engine.names import safe
+from ganhash_cli.engine.path_records import path_record
 from ganhash_cli.engine.queries import hash_content
 from ganhash_cli.engine.runtime import Runtime, open_runtime
 from ganhash_cli.web.live import LiveCodes

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bench.measure import Report
+
+if TYPE_CHECKING:
+    from ganhash_cli.engine.bundle import Bundle
 
 IMAGES = "GANHASH_BENCH_IMAGES"  # a folder of JPEGs, small ones, photographs or both; what is not there is made
 BUILT_IN = ("efficientnet_lite0", "smallconv")  # the others are timm's, which would fetch weights
@@ -84,6 +88,24 @@ def write_model(parent: Path, backbone: str, side: int) -> Path:
         fakes=None,
     )
     return folder
+
+
+def million_codes(path: Path, bundle: Bundle) -> None:
+    """Write random codes that pass for the model's."""
+    from ganhash_cli.engine import codes
+    from ganhash_cli.engine.codes_format import Header, Rows
+
+    count = 1_000_000
+    random = np.random.default_rng(0)
+    header = Header(bundle.bits, bundle.fingerprint, b"/", bundle.side, "nothing")
+    rows = Rows(
+        random.integers(0, 256, (count, bundle.bits // 8), dtype=np.uint8),
+        [f"{number:06}.jpg".encode() for number in range(count)],
+        np.ones(count, np.uint64),
+        np.ones(count, np.int64),
+        np.ones(count, np.uint8),
+    )
+    codes.write(path, header, rows)
 
 
 def _given(fits: Callable[[int], bool]) -> list[Path]:

@@ -3,14 +3,11 @@
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from bench.conftest import write_model
+from bench.conftest import million_codes, write_model
 from bench.measure import Report, Row, command, in_turn, python
-from ganhash_cli.engine import codes
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.engine.codes_format import Header, Rows
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
@@ -61,7 +58,7 @@ def test_completion(report: Report, tmp_path: Path):
 )
 def test_cold_query(report: Report, jpegs: Path, tmp_path: Path, network: str, architecture: str, aim: float):
     bundle = Bundle.open(write_model(tmp_path, network, 224))
-    _million_codes(tmp_path / "codes.h5", bundle)
+    million_codes(tmp_path / "codes.h5", bundle)
     image = next(jpegs.iterdir())
     ours, peer, limit = in_turn(
         9,
@@ -75,18 +72,3 @@ def test_cold_query(report: Report, jpegs: Path, tmp_path: Path, network: str, a
     if network == "efficientnet_lite0":
         report.add(Row(f"{name}, beside torch and timm", "s", "lower", *figures, 1 / 9, ratio=True))
         report.add(Row(f"{name}, memory", "MiB", "lower", ours.mebibytes, peer.mebibytes, limit.mebibytes, 250))
-
-
-def _million_codes(path: Path, bundle: Bundle) -> None:
-    """Write random codes that pass for the model's."""
-    count = 1_000_000
-    random = np.random.default_rng(0)
-    header = Header(bundle.bits, bundle.fingerprint, b"/", bundle.side, "nothing")
-    rows = Rows(
-        random.integers(0, 256, (count, bundle.bits // 8), dtype=np.uint8),
-        [f"{number:06}.jpg".encode() for number in range(count)],
-        np.ones(count, np.uint64),
-        np.ones(count, np.int64),
-        np.ones(count, np.uint8),
-    )
-    codes.write(path, header, rows)

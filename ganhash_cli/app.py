@@ -74,7 +74,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             # Whoever read our output has gone, as `| head` does; keep Python from complaining at exit. Caught here,
             # since Click would make of it exit 1, which is a bug's.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            console.discard_output()
 
     shared = {"verbose": (Verbose, 0), "quiet": (Quiet, False), "progress": (ProgressOption, ProgressName.auto)}
     extra = [
@@ -203,7 +203,7 @@ def _unread(ended: SystemExit) -> Any:
     try:
         sys.stdout.flush()
     except OSError as error:  # what was printed without a verb, as by --version
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        console.discard_output()
         return code if isinstance(error, BrokenPipeError) else _explain(error)
     return code
 

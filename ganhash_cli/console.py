@@ -91,6 +91,11 @@ def say(text: str) -> None:
     print(text, file=sys.stdout)
 
 
+def discard_output() -> None:
+    """Let what is printed on stdout from now on, and what waits to be, go nowhere: nobody reads it any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def note(text: str) -> None:
     """Print one line for the person at the terminal; silent with -q."""
     if verbosity >= 0:

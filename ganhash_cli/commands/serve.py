@@ -69,11 +69,14 @@ def serve(
         address = server.address(listener, host)
         # A token that the person set is theirs already, and need not stand on the screen.
         entry = f"{address}?token={quote(token)}" if token and not os.environ.get(TOKEN) else address
-        if json:
-            console.emit({"url": entry, "images": about["images"], "bits": about["bits"]})
-        else:
-            console.say(entry)
-        sys.stdout.flush()  # whoever reads it through a pipe waits for it
+        try:
+            if json:
+                console.emit({"url": entry, "images": about["images"], "bits": about["bits"]})
+            else:
+                console.say(entry)
+            sys.stdout.flush()  # whoever reads it through a pipe waits for it
+        except BrokenPipeError:  # nobody asks for the address; others may know it
+            console.discard_output()
         console.note(
             f"{wording.counted(about['images'], 'image')}, {wording.counted(about['bits'], 'bit')}; Ctrl+C stops"
         )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 from ganhash_cli import terminal
 from ganhash_cli.engine.names import safe as safe
 from ganhash_cli.engine.names import shortened
+from ganhash_cli.engine.path_records import path_record
 from ganhash_cli.errors import GanhashError, Interrupted, NothingFound
 
 if TYPE_CHECKING:
@@ -127,8 +128,6 @@ def emit(record: dict[str, Any], schema: int = 1) -> None:
 
     Each `Path` in it becomes a text, with its exact bytes beside it where they are not UTF-8.
     """
-    from ganhash_cli.engine.path_records import path_record
-
     fields: dict[str, Any] = {}
     for name, value in record.items():
         fields |= path_record(os.fsencode(value), name) if isinstance(value, Path) else {name: value}

@@ -13,7 +13,7 @@ from ganhash_cli.engine.losses.dpn import dpn
 from ganhash_cli.engine.losses.dpsh import dpsh
 from ganhash_cli.engine.losses.dsh import dsh
 from ganhash_cli.engine.losses.dtsh import dtsh
-from ganhash_cli.engine.losses.entropy import ENTROPIES, random, shannon, uniform, weight_at
+from ganhash_cli.engine.losses.entropy import ENTROPIES, random, shannon, share_at, uniform
 from ganhash_cli.engine.losses.greedyhash import greedyhash
 from ganhash_cli.engine.losses.hashnet import hashnet
 from ganhash_cli.engine.losses.orthohash import orthohash
@@ -347,7 +347,7 @@ def test_every_form_is_finite_for_sure_networks(name: str):
 
 
 def test_the_weight_rises_holds_and_falls():
-    weights = [0.5 * weight_at(step, 100, 0.2, 0.1) for step in range(100)]
+    weights = [0.5 * share_at(step, 100, 0.2, 0.1) for step in range(100)]
     assert weights[0] == pytest.approx(0.025)
     assert weights[19:91] == pytest.approx([0.5] * 72)
     assert weights[99] == pytest.approx(0.05)

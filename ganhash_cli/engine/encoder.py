@@ -97,8 +97,8 @@ def encode(
     started = time.monotonic()
     outputs.require_codes(out)
     refused = [images.refuse(bad.path, bad.reason, strict=strict) for bad in collection.skipped]
-    numeric = _numeric(out, runtime_name, precision, overwrite=overwrite)
     with files.lock(out):
+        numeric = _numeric(out, runtime_name, precision, overwrite=overwrite)
         draft, collection, before, relabelled = _begin(out, bundle, collection, numeric, overwrite)
         segments = Segments(out)
         segments.adopt_into(draft)

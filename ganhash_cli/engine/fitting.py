@@ -18,7 +18,7 @@ from torch import Tensor
 from ganhash_cli.engine import bits, devices, epochs, losses, metrics, ranks, sampling, training_state
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import augment
-from ganhash_cli.engine.losses.entropy import ENTROPIES, weight_at
+from ganhash_cli.engine.losses.entropy import ENTROPIES, share_at
 from ganhash_cli.engine.model import HashNet, logits_of, to_tensor, untracked
 from ganhash_cli.engine.progress import Progress, Rate, Work
 from ganhash_cli.engine.sampling import TrainingData
@@ -92,7 +92,7 @@ def _step(
         _, known["second"] = _real(state, data.training[chosen], settings, device)
     terms = [(settings.loss, 1.0, losses.call(settings.loss, known, settings.loss_options))]
     _note_centres(state, logits, labels)
-    share = weight_at(state.step, steps, settings.entropy_warm_up, settings.entropy_anneal)
+    share = share_at(state.step, steps, settings.entropy_warm_up, settings.entropy_anneal)
     if (images := _ambiguous(data, settings, state.step)) is not None:
         value = _entropy(state, *images, real, settings, device)
         terms.append(("entropy", share * settings.entropy_weight, value))

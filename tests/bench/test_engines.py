@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,7 +128,7 @@ def _compare(
         report.add(Row(what, "images/s", "higher", COUNT / ours, COUNT / peer, None, 0.7, ratio=True))
         queries = crowds.clustered(QUERIES, BITS, seed=1)[:, : BITS // 8]
         with opened.asking() as index:
-            asked = [seconds(1, lambda: index.search(code, K), lambda: ask(code)) for code in queries]  # noqa: B023
+            asked = [seconds(1, partial(index.search, code, K), partial(ask, code)) for code in queries]
         ours, peer = (1000 * statistics.median(column) for column in zip(*asked, strict=True))
         what = f"exact query of {name}, {COUNT:,} codes of {BITS} bits"
         report.add(Row(what, "ms", "lower", ours, peer, None, 1.2, ratio=True))

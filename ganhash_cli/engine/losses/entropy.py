@@ -33,10 +33,10 @@ def random(logits: Tensor) -> Tensor:
 ENTROPIES: dict[str, Callable[[Tensor], Tensor]] = {"uniform": uniform, "shannon": shannon, "random": random}
 
 
-def weight_at(step: int, steps: int, warm_up: float, anneal: float) -> float:
+def share_at(step: int, steps: int, warm_up: float, anneal: float) -> float:
     """Return the share of a weight at a step: a rise over the first share `warm_up`, a fall over the last `anneal`.
 
-    >>> [weight_at(step, 10, 0.2, 0.2) for step in (0, 1, 5, 9)]
+    >>> [share_at(step, 10, 0.2, 0.2) for step in (0, 1, 5, 9)]
     [0.5, 1.0, 1.0, 0.5]
     """
     done = step + 1

@@ -232,20 +232,8 @@ def loading(what: str) -> Iterator[None]:
     """Hold a first Ctrl+C back while a large package is loaded: where it hits the beginnings of one, that aborts."""
     note(f"loading {what}")
     pending: list[int] = []
-
-    def remember(signum: int, frame: FrameType | None) -> None:
-        pending.append(signum)
-        signal.signal(signum, signal.default_int_handler)
-
-    try:
-        before = signal.signal(signal.SIGINT, remember)
-    except ValueError:  # not the main thread
+    with _held_back([signal.SIGINT], pending.append):
         yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
     if pending:
         raise Interrupted(pending[0], saved=False)
 
@@ -265,15 +253,26 @@ class _Notes(logging.Handler):
 
 @contextmanager
 def _signals(pending: list[int], stages: list[str], *, saves: bool) -> Iterator[None]:
-    def remember(signum: int, frame: FrameType | None) -> None:
+    def seen(signum: int) -> None:
         pending.append(signum)
         step = f"this step of {stages[0]}" if stages else "this step"
         note(f"stopping after {safe(step)}{', to save the state' if saves else ''}; once more to stop at once")
-        signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
         numbers.append(signal.SIGHUP)
+    with _held_back(numbers, seen):
+        yield
+
+
+@contextmanager
+def _held_back(numbers: list[signal.Signals], seen: Callable[[int], object]) -> Iterator[None]:
+    """Give a signal to `seen` when it comes first, and let it do what it does by itself when it comes again."""
+
+    def remember(signum: int, frame: FrameType | None) -> None:
+        seen(signum)
+        signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+
     try:
         before = {signum: signal.signal(signum, remember) for signum in numbers}
     except ValueError:  # not the main thread, as in a program that uses us as a library

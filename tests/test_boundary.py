@@ -120,7 +120,7 @@ def test_boundary_fakes_are_never_labelled(coloured: Path, tmp_path: Path) -> No
     made = make(coloured, tmp_path / "fakes", boundary=True, count=6)
     pixels = finish(images.load(made.collection, 32, strict=True))
     with pytest.raises(UsageError, match="no one class each"):
-        sampling.share_out(pixels, made.scores, 3, "labels", 0.0)
+        sampling.share_out(pixels, made.judgements, 3, "labels", 0.0)
 
 
 @pytest.mark.parametrize("name", ["sngan", "sngan-resnet", "wgan-gp", "progan", "ddpm", "tiny"])

@@ -68,7 +68,7 @@ def test_the_description_says_what_a_reader_needs(coloured: Path, tmp_path: Path
     assert record["image_size"] == [3, 32, 32]
     assert record["quality"]["frechet_distance"] > 0
     assert record["quality"]["accuracy_images"] == 36
-    assert all(0 <= image["score"] <= 1 for image in record["images"])
+    assert all(1 / 3 <= image["score"] <= 1 and image["judged"] in (0, 1, 2) for image in record["images"])
 
 
 def test_the_weights_are_the_generators(coloured: Path, tmp_path: Path) -> None:

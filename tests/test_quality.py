@@ -111,9 +111,11 @@ def test_no_more_images_are_compared_than_stated(monkeypatch: pytest.MonkeyPatch
     assert quality.measure(cloud(20, 0), None, cloud(30, 1), None, seed=0).frechet_images == (10, 10)
 
 
-def test_a_fake_in_the_wrong_place_scores_low_and_one_in_its_place_high() -> None:
+def test_a_teacher_is_sure_of_a_fake_in_the_place_of_a_class_and_not_of_one_between_two() -> None:
     real, labels = classes(90, 0)
     fake, fake_labels = classes(6, 1)
-    good = quality.scores(real, labels, fake, fake_labels)
-    bad = quality.scores(real, labels, fake, (fake_labels + 1) % 3)
-    assert good.min() > 0.5 > bad.max()
+    named, sure = quality.taught(real, labels, fake)
+    assert named.tolist() == fake_labels.tolist()
+    halfway = np.stack([real[labels == i].mean(0) for i in (0, 1)]).mean(0, keepdims=True)
+    _, unsure = quality.taught(real, labels, halfway)
+    assert sure.min() > 0.8 > unsure.max()

@@ -310,11 +310,12 @@ def test_a_control_takes_the_place_of_fakes(control: str, coloured: Path, tmp_pa
     assert "entropy" in json.loads((tmp_path / "control" / METRICS).read_text().splitlines()[0])
 
 
-def scored(folder: Path, real: Path, scores: list[float | None]) -> FakePool:
-    """Fakes of the three colours, each with a teacher's score, in the order of their paths."""
+def scored(folder: Path, real: Path, scores: list[float]) -> FakePool:
+    """Fakes of the three colours, which a teacher takes for these, more or less surely, in the order of their paths."""
     collection = images.from_folder(real)
     fakes = images.from_folder(paint_classes(folder, each=len(scores) // 3))
-    return FakePool(fakes, images.content_digest(collection), {}, tuple(scores))
+    judged = tuple((entry.labels[0], score) for entry, score in zip(fakes.entries, scores, strict=True))
+    return FakePool(fakes, images.content_digest(collection), {}, judged)
 
 
 def terms(folder: Path) -> set[str]:
@@ -340,10 +341,18 @@ def test_fakes_are_used_as_they_shall_be(use: str, threshold: float, wanted: set
 def test_fakes_are_parted_by_their_scores(tmp_path: Path, coloured: Path):
     fakes = scored(tmp_path / "fakes", coloured, [0.1, 0.5, 0.9] * 3)
     pixels = finish(images.load(fakes.collection, 32, strict=True))
-    found = sampling.share_out(pixels, fakes.scores, 3, "both", 0.5)
+    found = sampling.share_out(pixels, fakes.judgements, 3, "both", 0.5)
     assert np.array_equal(found.ambiguous, pixels.array[::3])
     assert np.array_equal(found.realistic, pixels.array[[1, 2, 4, 5, 7, 8]])
     assert found.labels.argmax(1).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_fake_has_the_label_that_its_teacher_gives_it(tmp_path: Path, coloured: Path):
+    fakes = scored(tmp_path / "fakes", coloured, [0.9] * 3)
+    pixels = finish(images.load(fakes.collection, 32, strict=True))
+    found = sampling.share_out(pixels, [(2, 0.9), (0, 0.4), (1, 0.8)], 3, "both", 0.5)
+    assert found.labels.argmax(1).tolist() == [2, 1]
+    assert np.array_equal(found.ambiguous, pixels.array[1:2])
 
 
 def test_a_filter_that_no_fake_passes_is_refused_with_the_best_score(coloured: Path, tmp_path: Path):
@@ -356,7 +365,7 @@ def test_fakes_without_classes_cannot_be_labelled(coloured: Path, tmp_path: Path
     for index in range(3):
         paint(tmp_path / "fakes" / f"{index}.png", (128, 128, 128), seed=index)
     digest = images.content_digest(images.from_folder(coloured))
-    fakes = replace(pool(tmp_path / "fakes", digest), scores=(None, None, None))
+    fakes = replace(pool(tmp_path / "fakes", digest), judgements=(None, None, None))
     with pytest.raises(UsageError, match="they have no one class each"):
         finish(run(coloured, tmp_path / "model", settings(fakes_as="both"), fakes))
 

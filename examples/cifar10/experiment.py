@@ -154,7 +154,7 @@ def run(
     shared = None
     if fakes is not None:
         loaded = finish(images.load(fakes.collection, side, strict=True))
-        shared = sampling.share_out(loaded, fakes.scores, labels.shape[1], settings.fakes_as, settings.fake_filter)
+        shared = sampling.share_out(loaded, fakes.judgements, labels.shape[1], settings.fakes_as, settings.fake_filter)
     torch.manual_seed(derive(settings.seed, "weights"))
     network = HashNet(backbones.build(settings.backbone), settings.bits)
     seen = TrainingData(pixels, labels, pixels[:0], labels[:0], shared)

@@ -127,7 +127,7 @@ def train(
         FakesAs, typer.Option(help="Use fakes for maximum entropy, as labelled images, or both, by their scores.")
     ] = FakesAs.entropy,
     fake_filter: Annotated[
-        float, typer.Option(help="Score from which a fake may be labelled: how sure a classifier is of its class.")
+        float, typer.Option(help="Score from which a fake is labelled: how sure a classifier is of the class it sees.")
     ] = 0.5,
     label_weight: Annotated[float, typer.Option(help="Weight of the loss on labelled fakes.")] = 1.0,
     learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 1e-3,
@@ -252,7 +252,7 @@ def _pool(folder: Path) -> "FakePool | None":
         )
         return None
     found = Fakes.open(folder)
-    return FakePool(found.collection, found.training_digest, found.summary, found.scores)
+    return FakePool(found.collection, found.training_digest, found.summary, found.judgements)
 
 
 def _report(result: "Bundle", json: bool) -> None:

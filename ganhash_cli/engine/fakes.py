@@ -35,9 +35,11 @@ _LONGEST = 200  # bytes of a folder's name; file systems allow 255
 
 @dataclass(frozen=True)
 class Fake:
-    """One fake: its path in the folder, its class or None, how sure a classifier is of it, and its SHA-256.
+    """One fake: its path in the folder, the class it was drawn for or None, and its SHA-256.
 
-    One on the boundary of two classes is of the class `other`, too, and has no score; `share` is that of `label`.
+    `judged` is the class that a teacher takes it for, with the probability `score`; earlier fakes have none, and their
+    score is of `label`. One on the boundary of two classes is of the class `other`, too, and has no score; `share` is
+    that of `label`.
     """
 
     path: str
@@ -46,11 +48,18 @@ class Fake:
     sha256: str
     other: int | None = None
     share: float | None = None
+    judged: int | None = None
 
     @property
     def labels(self) -> tuple[int, ...]:
         """Its classes: none, one or two."""
         return tuple(label for label in (self.label, self.other) if label is not None)
+
+    @property
+    def judgement(self) -> tuple[int, float] | None:
+        """The class that a teacher takes it for, and how sure it is."""
+        label = self.label if self.judged is None else self.judged
+        return None if label is None or self.score is None else (label, self.score)
 
 
 @dataclass(frozen=True)
@@ -115,9 +124,9 @@ class Fakes:
         return Collection(os.path.abspath(os.fsencode(self.folder)), tuple(entries), self.class_names)
 
     @property
-    def scores(self) -> tuple[float | None, ...]:
-        """How sure a classifier trained on real images is of each fake's class, in the order of the collection."""
-        return tuple(fake.score for fake in self._in_order)
+    def judgements(self) -> tuple[tuple[int, float] | None, ...]:
+        """What class a teacher takes each fake for, and how sure it is, in the order of the collection."""
+        return tuple(fake.judgement for fake in self._in_order)
 
     @property
     def _in_order(self) -> list[Fake]:

@@ -1,4 +1,4 @@
-"""Judges fakes against real images by the features of a backbone: figures for all, and a score for each."""
+"""Judges fakes against real images by the features of a backbone: figures for all, and a teacher's class for each."""
 
 from __future__ import annotations
 
@@ -53,8 +53,13 @@ def features(name: str, size: int, seed: int, device: torch.device) -> Features:
     return scaled
 
 
-def judge(real: Pictures, fake: Pictures, extract: Features, seed: int) -> Work[tuple[Quality, list[float | None]]]:
-    """Return the figures of the fakes, and how sure a classifier is of each; None for each without classes."""
+def judge(
+    real: Pictures, fake: Pictures, extract: Features, seed: int
+) -> Work[tuple[Quality, list[tuple[int, float] | None]]]:
+    """Return the figures of the fakes, and of each what class a teacher takes it for, and how sure it is.
+
+    The teacher is a classifier trained on the real images. None for each where either have no classes.
+    """
     real = real.some(MOST_JUDGED, seed)
     total = len(real.pixels) + len(fake.pixels)
     first = yield from _described(real.pixels, extract, 0, total)
@@ -62,8 +67,8 @@ def judge(real: Pictures, fake: Pictures, extract: Features, seed: int) -> Work[
     figures = quality.measure(first, real.labels, second, fake.labels, seed)
     if real.labels is None or fake.labels is None:
         return figures, [None] * len(fake.pixels)
-    scores = quality.scores(first, real.labels, second, fake.labels)
-    return figures, [round(float(score), 6) for score in scores]
+    classes, chances = (found.tolist() for found in quality.taught(first, real.labels, second))
+    return figures, [(label, round(chance, 6)) for label, chance in zip(classes, chances, strict=True)]
 
 
 def _described(pixels: Pixels, extract: Features, done: int, total: int) -> Work[NDArray[np.float32]]:

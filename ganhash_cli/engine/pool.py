@@ -224,8 +224,8 @@ def _written(
     fake = Pictures((yield from _drawn(network, drawn_by, count, settings.seed)), labels)
     names = () if labels is None else record["class_names"]
     written = _mixed(fakes.write_images(staged, fake.pixels, labels, names), mixtures)
-    judged = fake if mixtures is None else replace(fake, labels=None)
-    figures, scores = yield from judge.judge(real, judged, features, settings.seed)
+    shown = fake if mixtures is None else replace(fake, labels=None)
+    figures, judgements = yield from judge.judge(real, shown, features, settings.seed)
     grid.write(staged / fakes.GRID, _bands(real, fake, names))
     samples.film(staged / SAMPLES / FILM)
     with files.atomic_write(staged / fakes.WEIGHTS) as stream:
@@ -238,8 +238,7 @@ def _written(
         "count": count,
         "quality": asdict(figures),
     }
-    scored = [replace(fake, score=score) for fake, score in zip(written, scores, strict=True)]
-    return fakes.complete(folder, staged, record, scored)
+    return fakes.complete(folder, staged, record, _judged(written, judgements))
 
 
 def _mixed(written: list[fakes.Fake], mixtures: Mixtures | None) -> list[fakes.Fake]:
@@ -248,6 +247,12 @@ def _mixed(written: list[fakes.Fake], mixtures: Mixtures | None) -> list[fakes.F
         return written
     facts = zip(written, mixtures.second.tolist(), mixtures.share.tolist(), strict=True)
     return [replace(fake, other=other, share=share) for fake, other, share in facts]
+
+
+def _judged(written: list[fakes.Fake], judgements: list[tuple[int, float] | None]) -> list[fakes.Fake]:
+    """Note what class a teacher takes each fake for, and how sure it is."""
+    pairs = zip(written, judgements, strict=True)
+    return [fake if found is None else replace(fake, judged=found[0], score=found[1]) for fake, found in pairs]
 
 
 def _require_mixing(network: nn.Module, settings: GenerateSettings, classes: int) -> None:

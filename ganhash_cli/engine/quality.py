@@ -101,12 +101,11 @@ def measure(
     )
 
 
-def scores(real: Features, real_labels: Labels, fake: Features, fake_labels: Labels) -> NDArray[np.float32]:
-    """Return for each fake the probability of its intended class, (M,), by a classifier trained on real images."""
-    classes = int(max(real_labels.max(), fake_labels.max())) + 1
+def taught(real: Features, real_labels: Labels, fake: Features) -> tuple[Labels, NDArray[np.float32]]:
+    """Return for each fake the class that a classifier trained on real images takes it for, and its probability."""
     real, fake = _standardised(real, fake)
-    chances = Classifier.fit(real, real_labels, classes).probabilities(fake)
-    return chances[np.arange(len(fake)), fake_labels]
+    chances = Classifier.fit(real, real_labels, int(real_labels.max()) + 1).probabilities(fake)
+    return chances.argmax(axis=1), chances.max(axis=1)
 
 
 @dataclass(frozen=True)

@@ -129,20 +129,22 @@ def tell_of_single_images(collection: Collection, entries: tuple[Entry, ...]) ->
         )
 
 
-def share_out(pixels: Pixels, scores: Sequence[float | None], classes: int, use: str, threshold: float) -> Fakes:
+def share_out(
+    pixels: Pixels, judgements: Sequence[tuple[int, float] | None], classes: int, use: str, threshold: float
+) -> Fakes:
     """Divide fakes by their use: all for "entropy", or for "labels" those with a score of `threshold` or more.
 
-    "both" labels these and takes the others for entropy. `scores` tell how sure a teacher is of each fake's class.
-    Raises `UsageError` where no fake can be labelled.
+    "both" labels these and takes the others for entropy. `judgements` are the class that a teacher takes each fake for,
+    which becomes its label, and how sure it is, the score. Raises `UsageError` where no fake can be labelled.
     """
-    labels = label_table([entry.labels for entry in pixels.entries], classes)
+    labels = label_table([(known[0],) if known else () for known in judgements], classes)
     between = np.array([e.labels if len(e.labels) == 2 else (-1, -1) for e in pixels.entries], np.int64).reshape(-1, 2)
     if use == "entropy":
         return Fakes(pixels.array, between, pixels.array[:0], labels[:0])
-    known = np.array([-1.0 if score is None else score for score in scores])
-    good = (known >= threshold) & labels.any(1)
+    scores = np.array([-1.0 if known is None else known[1] for known in judgements])
+    good = (scores >= threshold) & labels.any(1)
     if not good.any():
-        best = f"their best score is {known.max():.3f}" if (known >= 0).any() else "they have no one class each"
+        best = f"their best score is {scores.max():.3f}" if (scores >= 0).any() else "they have no one class each"
         raise UsageError(
             f"no fake can be labelled: {best}",
             hint="lower --fake-filter, or make fakes with a generator that takes classes, as sngan does",

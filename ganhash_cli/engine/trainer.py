@@ -49,12 +49,12 @@ BOARD = "tensorboard"
 
 @dataclass(frozen=True)
 class FakePool:
-    """The fakes of one `ganhash generate`, a teacher's score of each, and what the generator was trained on."""
+    """The fakes of one `ganhash generate`, what a teacher takes each for, and what the generator was trained on."""
 
     collection: Collection
     training_digest: str
     summary: dict[str, Any]
-    scores: tuple[float | None, ...] = ()
+    judgements: tuple[tuple[int, float] | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _data(run: _Run, pixels: Pixels) -> Work[TrainingData]:
     settings, classes, fakes = run.settings, len(run.collection.class_names), None
     if run.fakes:
         loaded = yield from images.load(run.fakes.collection, run.side, strict=True)
-        fakes = sampling.share_out(loaded, run.fakes.scores, classes, settings.fakes_as, settings.fake_filter)
+        fakes = sampling.share_out(loaded, run.fakes.judgements, classes, settings.fakes_as, settings.fake_filter)
     if not settings.supervised:
         return sampling.whole(pixels, fakes)
     return sampling.split(pixels, classes, fakes, settings.validation, settings.seed)

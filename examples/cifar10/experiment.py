@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--losses", nargs="+", default=["csq"])
     parser.add_argument("--arms", default="".join(ARMS))
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     parser.add_argument("--bits", type=int, nargs="+", default=[48])
     parser.add_argument("--images", type=int, nargs="+", default=[500, 100, 50])
     parser.add_argument("--steps", type=int, default=1200)
@@ -285,7 +285,7 @@ def main() -> None:
     data = Data(given.data, given.side, given.work)
     # Seeds change last but one: a run of hours that is broken off has compared all arms on fewer seeds.
     for seed, count, number, loss, rate, arm, remedy, weight in itertools.product(
-        range(given.seeds),
+        given.seeds,
         given.images,
         given.bits,
         given.losses,

@@ -86,7 +86,7 @@ def _push_rows(stored: StoredCodes, remote: Remote, start: int, end: int, empty:
     paths, labels = stored.paths_of(start, end), stored.labels_between(start, end)
     codes = stored.codes[start:end, : (stored.header.bits + 7) // 8]
     ids = [image_id(path) for path in paths]
-    digests = [_digest(*row) for row in zip(paths, codes, labels, strict=True)]
+    digests = _digests(paths, codes, labels)
     with remote.asking() as index:
         known = [None] * len(ids) if empty else index.digests(ids)
         rows = [row for row, digest in enumerate(digests) if known[row] != digest]
@@ -102,9 +102,15 @@ def _push_rows(stored: StoredCodes, remote: Remote, start: int, end: int, empty:
     return new, len(rows) - new
 
 
-def _digest(path: bytes, code: Codes, labels: tuple[str, ...]) -> str:
-    """Return what changes with anything that an index keeps of an image, 32 hexadecimal digits."""
-    return hashlib.sha256(code.tobytes() + ascii((path, labels)).encode()).hexdigest()[:32]
+def _digests(paths: list[bytes], codes: Codes, labels: list[tuple[str, ...]]) -> list[str]:
+    """Return for each image what changes with anything that an index keeps of it, 32 hexadecimal digits."""
+    names = {each: ascii(each).encode() for each in set(labels)}
+    width, packed = codes.shape[1], codes.tobytes()
+    starts = range(0, len(packed), width)
+    return [
+        hashlib.blake2b(packed[at : at + width] + names[each] + path, digest_size=16).hexdigest()
+        for at, path, each in zip(starts, paths, labels, strict=True)
+    ]
 
 
 def _require_same(stored: StoredCodes, remote: Remote, there: Header) -> None:

@@ -19,7 +19,7 @@ from ganhash_cli.plugin.conformance.outcome import NotApplicable
 from ganhash_cli.plugin.contracts import Index
 
 BITS = 12
-_LABELS = [(), ("cat",), ("cat", "a dog"), ("ä", 'quo"ted', "back\\slash"), (" ", "{brace}", "co,mma")]
+_LABELS = [(), ("cat",), ("cat", "a dog"), ("ä", 'quo"ted', "back\\slash"), (" ", "{brace}", "co,mma"), ("\t", "\r\n")]
 _NAMES = [
     b"z.png",
     b"a/b.png",

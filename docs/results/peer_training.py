@@ -24,7 +24,7 @@ from ganhash_cli.engine.train_settings import TrainSettings
 HERE = Path(__file__).parent
 EXPERIMENT = runpy.run_path(str(HERE.parents[1] / "examples" / "cifar10" / "experiment.py"))
 PEERS = runpy.run_path(str(HERE / "peer_losses.py"))
-SHOWN, HELD, BITS, SIDE = 400, 100, 64, 32  # a power of two of bits, for which both have the same Hadamard centres
+SHOWN, BITS, SIDE = 400, 64, 32  # a power of two of bits, for which both have the same Hadamard centres
 OPTIONS: dict[str, dict[str, float]] = {"dpsh": {"alpha": 0.1}, "hashnet": {"alpha": 0.1}, "csq": {"lambda": 1e-4}}
 NAMES = {"dpsh": "DPSH", "hashnet": "HashNet", "csq": "CSQ"}
 
@@ -48,21 +48,29 @@ class Peer:
         return value
 
 
-def one(data: Any, name: str, folder: Path | None, seed: int, steps: int) -> dict[str, float]:
+def one(data: Any, name: str, folder: Path | None, seed: int, steps: int, rate: float) -> dict[str, float]:
     """Train and judge one network, by the peer's loss where its `folder` is given."""
     epochs = max(1, round(steps * 64 / (10 * SHOWN)))
     settings = TrainSettings(
-        backbone=backbones.identify("smallconv", {}), bits=BITS, loss=name, epochs=epochs, batch=64, seed=seed
+        backbone=backbones.identify("smallconv", {}),
+        bits=BITS,
+        loss=name,
+        epochs=epochs,
+        batch=64,
+        seed=seed,
+        learning_rate=rate,
+        entropy_weight=0.0,
     )
     ours = losses.LOSSES[name]
     rows = data.rows(EXPERIMENT["QUERIES"], EXPERIMENT["QUERIES"] + SHOWN)
     if folder:
         losses.LOSSES[name] = Peer(folder, name, data.table(rows), settings)
     try:
-        network, seen = EXPERIMENT["run"](data, settings, None, SHOWN, SIDE)
+        network, seen = EXPERIMENT["run"](data, name, settings, None, SHOWN, SIDE)
     finally:
         losses.LOSSES[name] = ours
-    found = EXPERIMENT["figures"](data, network, seen, SHOWN, seed, HELD)["validation"]
+    encoder = EXPERIMENT["as_encoded"](network, SIDE, data.work)
+    found = EXPERIMENT["figures"](data, encoder, seen, SHOWN, seed, True)["validation"]
     return {"map": found["map"], "map_train": found["map_train"]}
 
 
@@ -70,7 +78,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("deephash", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--learning-rate", type=float, default=6e-3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("experiment-work"))
     parser.add_argument("--out", type=Path, default=HERE / "peer_training.json")
@@ -82,10 +91,16 @@ def main() -> None:
     for seed in range(given.seeds):
         for name in NAMES:
             for whose, folder in (("ganhash", None), ("peer", given.deephash)):
-                key = {"loss": name, "code": whose, "seed": seed, "steps": given.steps}
+                key = {
+                    "loss": name,
+                    "code": whose,
+                    "seed": seed,
+                    "steps": given.steps,
+                    "learning_rate": given.learning_rate,
+                }
                 if any(key.items() <= row.items() for row in rows):
                     continue
-                rows.append(key | one(data, name, folder, seed, given.steps))
+                rows.append(key | one(data, name, folder, seed, given.steps, given.learning_rate))
                 given.out.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
                 print(rows[-1], flush=True)
 

@@ -49,7 +49,7 @@ def build(identity: Identity, classes: int | None = 2, size: tuple[int, int, int
 
 
 def trained(folder: Path, chosen: GenerateSettings, data: Data | None = None) -> nn.Module:
-    return finish(gan.train(build(chosen.generator), data or two_greys(), chosen, folder, CPU))
+    return finish(gan.train(build(chosen.generator), data or two_greys(), chosen, folder, CPU)).network
 
 
 def equal(first: nn.Module, second: nn.Module) -> bool:

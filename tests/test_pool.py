@@ -63,6 +63,7 @@ def test_the_description_says_what_a_reader_needs(coloured: Path, tmp_path: Path
     make(coloured, tmp_path / "fakes")
     record = json.loads((tmp_path / "fakes" / fakes.DESCRIPTION).read_text())
     assert record["training_digest"] == images.content_digest(images.collect(coloured))
+    assert record["steps"] == record["settings"]["steps"]
     assert record["generator"]["name"] == "tiny"
     assert record["settings"]["augment"] == "translation,cutout,color"
     assert record["image_size"] == [3, 32, 32]

@@ -115,6 +115,7 @@ def _fakes(folder: Path) -> dict[str, Any]:
         "path": folder,
         "images": record.get("count"),
         "training_images": record.get("training_images"),
+        "steps": record.get("steps"),
         "generator": generator.get("name") if isinstance(generator, dict) else generator,
         "classes": record.get("class_names"),
         "quality": record.get("quality"),

@@ -112,7 +112,8 @@ class Fakes:
     def summary(self) -> dict[str, Any]:
         """What a model that was trained with these fakes should remember of them."""
         kept = ("generator", "settings", "training_digest", "count", "quality", "generator_sha256")
-        return {name: self.record[name] for name in kept}
+        steps = {"steps": self.record["steps"]} if "steps" in self.record else {}  # earlier fakes have none
+        return {**{name: self.record[name] for name in kept}, **steps}
 
     @property
     def collection(self) -> Collection:

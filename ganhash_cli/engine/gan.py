@@ -48,6 +48,14 @@ class Data:
         return images.contiguous(memory_format=torch.channels_last), labels
 
 
+@dataclass(frozen=True)
+class Trained:
+    """The moving average of a generator's weights, in eval mode, and after how many steps it is that."""
+
+    network: nn.Module
+    steps: int
+
+
 def train(
     network: nn.Module,
     data: Data,
@@ -55,8 +63,8 @@ def train(
     checkpoints: Path,
     device: torch.device,
     samples: Samples | None = None,
-) -> Work[nn.Module]:
-    """Train for `settings.steps` or `.minutes` and return the moving average of the weights, in eval mode.
+) -> Work[Trained]:
+    """Train for `settings.steps` or `.minutes`.
 
     State is saved in `checkpoints` every half minute and at the end, and taken up from there; `samples` are drawn on
     the way.
@@ -97,7 +105,7 @@ def train(
     _grow(state, 1.0)
     if samples:
         samples.note(state.step, state.average, last=True)
-    return state.average
+    return Trained(state.average, state.step)
 
 
 @dataclass

@@ -79,10 +79,11 @@ def make(
             names = () if real.labels is None else collection.class_names
             samples = Samples(folder / SAMPLES, _spread(real.labels, ROWS * ROWS), settings.seed)
             place, shown = folder / fakes.WORK / CHECKPOINTS, samples if ranks.first() else None
-            network = yield from _trained(real, len(names), settings, place, device, shown)
+            trained = yield from _trained(real, len(names), settings, place, device, shown)
         ranks.leave()  # to draw takes seconds beside training, and one writes
-        record = {"source": source, **plan, "training_images": len(real.pixels), "class_names": names}
-        made = yield from _written(network, real, settings, features, folder, record, samples)
+        record = {"source": source, **plan, "training_images": len(real.pixels), "steps": trained.steps}
+        record["class_names"] = names
+        made = yield from _written(trained.network, real, settings, features, folder, record, samples)
         return Made(made, (*loaded.skipped, *unlabelled))
 
 
@@ -194,7 +195,7 @@ def _trained(
     checkpoints: Path,
     device: torch.device,
     samples: Samples | None,
-) -> Work[nn.Module]:
+) -> Work[gan.Trained]:
     torch.manual_seed(derive(settings.seed, "weights"))
     _, height, width, channels = real.pixels.shape
     network = generator.build(settings.generator, (channels, height, width), classes or None)

@@ -144,3 +144,23 @@ def test_labelled_fakes_are_drawn_evenly_from_an_uneven_pool(monkeypatch: pytest
     none = {"logits": torch.zeros(0, 6), "labels": torch.zeros(0, 3, dtype=torch.bool)}
     fitting._labelled(state(), none, fakes, REAL, settings, CPU)
     assert seen[0].sum(0).tolist() == [4, 4, 4]
+
+
+def test_real_images_beside_labelled_fakes_do_not_teach_the_classifier_a_second_time() -> None:
+    settings = TrainSettings(
+        backbone=registry.identify("backbone", "smallconv", {}), bits=6, batch=24, loss="greedyhash"
+    )
+    at = training_state.start(HashNet(SmallConv(width=4), 6), 3, settings, 10, CPU)
+    assert at.classifier is not None
+    labels = np.eye(3, dtype=np.bool_)[[0, 1, 2] * 4]
+    pool = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    fakes = sampling.Fakes(pool[:0], np.empty((0, 2), np.int64), pool, labels)
+    taught = []
+    for sign in (1, -1):  # whatever codes the real images have
+        known = {"logits": sign * REAL, "labels": torch.eye(3, dtype=torch.bool)[torch.arange(8) % 3]}
+        torch.manual_seed(1)
+        loss = fitting._labelled(at, {**known, "classifier": at.classifier}, fakes, REAL, settings, CPU)
+        [gradient] = torch.autograd.grad(loss, list(at.classifier.parameters()))
+        taught.append(gradient)
+    assert taught[0].abs().sum() > 0
+    torch.testing.assert_close(taught[0], taught[1])

@@ -189,14 +189,19 @@ def _labelled(
 ) -> Tensor:
     """Return the loss of realistic fakes, equally many of several classes, among this step's real images.
 
-    The logits of these it does not move.
+    These move nothing here, neither the network nor a classifier: they have a loss of their own.
     """
     seed = derive(settings.seed, "labelled fakes")
     chosen = sampling.draw(fakes.labels, settings.fakes_in_a_step, seed, state.step)
     logits = _beside(state, fakes.realistic[chosen], real, settings, device)
     labels = torch.from_numpy(fakes.labels[chosen]).to(device)
     both = {"logits": torch.cat([known["logits"].detach(), logits]), "labels": torch.cat([known["labels"], labels])}
-    return losses.call(settings.loss, {**known, **both}, settings.loss_options)
+
+    def classifier(codes: Tensor) -> Tensor:
+        scores: Tensor = known["classifier"](codes)
+        return torch.cat([scores[: len(real)].detach(), scores[len(real) :]])
+
+    return losses.call(settings.loss, {**known, **both, "classifier": classifier}, settings.loss_options)
 
 
 def _require_finite(figures: dict[str, float], step: int) -> None:

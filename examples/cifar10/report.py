@@ -300,6 +300,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
         "earlier": ("running-statistics", earlier),
         "weights": ("lambda", weights),
         "remedies": ("remedy", remedies),
+        "long": ("long", remedies),
         "losses": ("losses", losses),
         "tuning": ("tuning", tuning),
     }

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 REPORT = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "cifar10" / "report.py"))
-GAIN = {"A": 0.0, "D": 0.01, "H": 0.03}
+GAIN = {"A": 0.0, "D": 0.01, "G": 0.02, "H": 0.03}
 
 
 def line(arm: str, seed: int, **changes: Any) -> dict[str, Any]:
@@ -94,9 +94,19 @@ def test_the_sweep_of_weights_has_weight_0_once_and_compares_with_it() -> None:
             sweep.append(line("D", seed, experiment="lambda", protocol="validation", weight=weight, map=value))
     rows = REPORT["tables"](sweep)["weights"].splitlines()[2:]
     assert rows == [
-        "| none | 0 | 0.600 |  | 3 |",
-        "| entropy on mixtures | 0.1 | 0.610 | **+1.0 ± 0.0** | 3 |",
-        "| entropy on mixtures | 1 | 0.500 | **-10.0 ± 0.0** | 3 |",
+        "| A nothing | 0 | 0.600 |  |  | 3 |",
+        "| D entropy on mixtures | 0.1 | 0.610 | **+1.0 ± 0.0** | **+1.0 ± 0.0** | 3 |",
+        "| D entropy on mixtures | 1 | 0.500 | **-10.0 ± 0.0** | **-10.0 ± 0.0** | 3 |",
+    ]
+
+
+def test_without_maximum_entropy_labelled_fakes_are_left_of_both_uses() -> None:
+    sweep = [line(arm, 0, experiment="lambda", protocol="validation") for arm in "AGH"]
+    rows = REPORT["tables"](sweep)["weights"].splitlines()[2:]
+    assert rows == [
+        "| A nothing | 0 | 0.500 |  |  | 1 |",
+        "| G fakes as labelled images | 0 | 0.520 |  | +2.0 | 1 |",
+        "| H fakes both ways, by their scores | 0.1 | 0.530 | +1.0 | +3.0 | 1 |",
     ]
 
 

@@ -28,6 +28,8 @@ MEANING = {
     "H": "fakes both ways, by their scores",
     "I": "smoothed labels",
 }
+WITHOUT = {"H": "G"}
+"""The arm that one is without maximum entropy; any other is A then."""
 UNLABELLED = ("contrastive", "itq", "lsh")
 Line = dict[str, Any]
 REGIME = ("dataset", "backbone", "side", "bits", "images_per_class")
@@ -155,12 +157,22 @@ def earlier(lines: list[Line]) -> str:
 def weights(lines: list[Line]) -> str:
     """Return the sweep of the entropy weight on held-out training images."""
     rows = []
-    bare = [line for line in lines if not line["weight"]]
-    for (arm, weight), members in groups(lines, "arm", "weight").items():
-        against = signed(paired([*members, *_as(bare, "A")], arm, "A")) if weight else ""
-        name = MEANING[arm] if weight else "none"
-        rows.append([name, f"{weight:g}", _mean(members, "map"), against, str(len(members))])
-    return table(["maximum entropy on", "weight", "validation mAP@all", "less weight 0, points", "seeds"], rows)
+    for (arm, weight), members in groups(_swept(lines), "arm", "weight").items():
+        others = [WITHOUT.get(arm, "A") if weight else arm, "A"]
+        without, bare = (
+            signed(paired([*members, *(line for line in lines if line["arm"] == other)], arm, other))
+            if other != arm
+            else ""
+            for other in others
+        )
+        rows.append([f"{arm} {MEANING[arm]}", f"{weight:g}", _mean(members, "map"), without, bare, str(len(members))])
+    head = ["added to the loss", "entropy weight", "validation mAP@all"]
+    return table([*head, "less weight 0, points", "less A, points", "seeds"], rows)
+
+
+def _swept(lines: list[Line]) -> list[Line]:
+    """Return the lines with the weight that maximum entropy really had: where fakes are labelled only, none."""
+    return [line | {"weight": 0.0} if line["arm"] == "G" else line for line in lines]
 
 
 def tuning(lines: list[Line]) -> str:
@@ -245,12 +257,12 @@ def plot_weights(lines: list[Line], path: Path) -> None:
 
     figure = Figure(figsize=(6.2, 3.8), dpi=130, layout="constrained")
     axes = figure.add_subplot()
+    lines = _swept(lines)
     given = sorted({line["weight"] for line in lines})
     place = {weight: number for number, weight in enumerate(given)}
-    bare = [line for line in lines if not line["weight"]]
     colours = {"E": "#1b6ca8", "D": "#b45309", "H": "#15803d"}
     for (arm,), members in groups([line for line in lines if line["weight"]], "arm").items():
-        runs = [*bare, *members]
+        runs = [*(line for line in lines if line["arm"] == WITHOUT.get(arm, "A")), *members]
         colour = colours.get(arm, "#6b7280")
         axes.plot(
             [place[line["weight"]] for line in runs],

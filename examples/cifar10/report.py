@@ -158,16 +158,17 @@ def weights(lines: list[Line]) -> str:
     """Return the sweep of the entropy weight on held-out training images."""
     rows = []
     for (arm, weight), members in groups(_swept(lines), "arm", "weight").items():
-        others = [WITHOUT.get(arm, "A") if weight else arm, "A"]
-        without, bare = (
-            signed(paired([*members, *(line for line in lines if line["arm"] == other)], arm, other))
-            if other != arm
-            else ""
-            for other in others
-        )
+        without = _less(members, lines, WITHOUT.get(arm, "A")) if weight else ""
+        bare = _less(members, lines, "A") if arm != "A" else ""
         rows.append([f"{arm} {MEANING[arm]}", f"{weight:g}", _mean(members, "map"), without, bare, str(len(members))])
     head = ["added to the loss", "entropy weight", "validation mAP@all"]
     return table([*head, "less weight 0, points", "less A, points", "seeds"], rows)
+
+
+def _less(members: list[Line], lines: list[Line], other: str) -> str:
+    """Show by how much the runs of one arm differ from those of another among the lines."""
+    against = [line for line in lines if line["arm"] == other]
+    return signed(paired([*members, *against], members[0]["arm"], other))
 
 
 def _swept(lines: list[Line]) -> list[Line]:

@@ -324,7 +324,7 @@ def copy_rows(
     labels: Sequence[tuple[str, ...]],
     digests: Sequence[str],
 ) -> bytes:
-    r"""Return rows in the text format of COPY, in a quarter of the time that `write_row` of the driver takes.
+    r"""Return rows in the text format of COPY, all at once: `write_row` of the driver takes more time than the server.
 
     >>> copy_rows([7], ["01"], [b"a.png"], [("one", 'a "b"')], ["00ff"])
     b'7\t01\t\\\\x612e706e67\t{"one","a \\\\"b\\\\""}\t00ff\n'

@@ -86,7 +86,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     if not takes_context:
         extra.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
     # Typer reads options from the signature; functions have no such attribute by their type.
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])  # type: ignore[attr-defined]
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *extra])  # type: ignore[attr-defined]  # of any function
     run.__annotations__ = {**function.__annotations__, **{name: each for name, (each, _) in shared.items()}}
     run.__annotations__["context"] = typer.Context
     return run

@@ -84,7 +84,7 @@ def test_a_generator_paints_any_square_size_with_and_without_classes(
     assert tuple(images.shape) == (2, *size)
     assert images.abs().max() <= 1
     if hasattr(network, "critic"):
-        scores, _ = adversarial.verdict(network.critic(), images, labels)  # type: ignore[operator]
+        scores, _ = adversarial.verdict(network.critic(), images, labels)  # type: ignore[operator]  # critic() is of its contract
         assert tuple(scores.shape) == (2,)
 
 
@@ -232,7 +232,7 @@ def test_the_average_follows_the_weights_faster_at_first() -> None:
     state = gan._start(build(tiny()), settings(), CPU)
     before = copy.deepcopy(state.average.state_dict())["picture.weight"]
     with torch.no_grad():
-        state.network.picture.weight += 1.0  # type: ignore[union-attr, operator]
+        state.network.picture.weight += 1.0  # type: ignore[union-attr, operator]  # of tiny alone
     gan._follow(state, decay=0.999)
     moved = state.average.state_dict()["picture.weight"] - before
     assert torch.allclose(moved, torch.full_like(moved, 0.9), atol=1e-5)

@@ -232,7 +232,7 @@ def test_the_description_names_all_addresses_and_no_others() -> None:
     unseen = {"/", "/ganhash.js", "/ganhash.css", "/favicon.ico", "/openapi.json"}
     search = SearchFile.__new__(SearchFile)  # nothing is asked of it here
     routes = application.build(search, Turns(), Uploads()).routes
-    methods = {(route.path, method) for route in routes for method in route.methods - {"HEAD"}}  # type: ignore[attr-defined]
+    methods = {(route.path, method) for route in routes for method in route.methods - {"HEAD"}}  # type: ignore[attr-defined]  # they are Routes
     paths = openapi.describe()["paths"].items()
     assert {(path, method.upper()) for path, operations in paths for method in operations} == {
         (path, method) for path, method in methods if path not in unseen
@@ -733,7 +733,7 @@ def test_codes_without_images_are_served(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> None:
-    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]  # as serve imports it
     code, _, error = run(capsys, "serve")
     assert (code, "pip install 'ganhash[serve]'" in error) == (9, True)
 

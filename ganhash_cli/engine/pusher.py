@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from ganhash_cli.engine import codes_format
 from ganhash_cli.engine.bits import Codes
 from ganhash_cli.engine.codes import StoredCodes, open_codes
 from ganhash_cli.engine.codes_format import Header
+from ganhash_cli.engine.parallel import each
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.remote import Remote
 from ganhash_cli.errors import PluginError, UsageError
@@ -39,6 +43,26 @@ class PushReport:
         return self.images - self.added - self.changed
 
 
+class _Rows(NamedTuple):
+    """Images as an index takes them, the codes (N, ceil(bits / 8))."""
+
+    ids: list[int]
+    codes: Codes
+    paths: list[bytes]
+    labels: list[tuple[str, ...]]
+    digests: list[str]
+
+    def chosen(self, rows: list[int]) -> _Rows:
+        """Return some of the rows."""
+        return _Rows(
+            [self.ids[row] for row in rows],
+            self.codes[rows],
+            [self.paths[row] for row in rows],
+            [self.labels[row] for row in rows],
+            [self.digests[row] for row in rows],
+        )
+
+
 def push(path: Path, remote: Remote, *, replace: bool = False) -> Work[PushReport]:
     """Bring what the codes file at `path` holds into an index; with `replace`, nothing else stays there.
 
@@ -55,12 +79,14 @@ def push(path: Path, remote: Remote, *, replace: bool = False) -> Work[PushRepor
         _require_same(stored, remote, remote.header or stored.header)
         with remote.asking() as index:
             empty = index.count() == 0
-        added = changed = 0
-        for start in range(0, len(stored), BATCH):
-            end = min(start + BATCH, len(stored))
-            new, other = _push_rows(stored, remote, start, end, empty)
-            added, changed = added + new, changed + other
-            yield Progress("pushing", end, len(stored), {"images/s": end / (time.monotonic() - started)}, "images")
+        added = changed = end = 0
+        # Batches are made ready while the index takes the one before: otherwise each waits for the other.
+        with closing(each(partial(_rows, stored), range(0, len(stored), BATCH), ahead=1)) as batches:
+            for rows in batches:
+                new, other = _push_rows(rows, remote, empty)
+                added, changed, end = added + new, changed + other, end + len(rows.ids)
+                speed = end / (time.monotonic() - started)
+                yield Progress("pushing", end, len(stored), {"images/s": speed}, "images")
         with remote.asking() as index:
             index.finish()
             count = index.count()
@@ -78,28 +104,26 @@ def image_id(path: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(path, digest_size=8).digest(), "big") >> 1
 
 
-def _push_rows(stored: StoredCodes, remote: Remote, start: int, end: int, empty: bool) -> tuple[int, int]:
+def _rows(stored: StoredCodes, start: int) -> _Rows:
+    """Read a batch, from row `start` on."""
+    end = min(start + BATCH, len(stored))
+    paths, labels = stored.paths_of(start, end), stored.labels_between(start, end)
+    codes = stored.codes[start:end, : (stored.header.bits + 7) // 8]
+    return _Rows([image_id(path) for path in paths], codes, paths, labels, _digests(paths, codes, labels))
+
+
+def _push_rows(rows: _Rows, remote: Remote, empty: bool) -> tuple[int, int]:
     """Bring some rows there; return how many were new, and how many were there with another code or other labels.
 
     Nothing is looked up in an index that was `empty` when the push began.
     """
-    paths, labels = stored.paths_of(start, end), stored.labels_between(start, end)
-    codes = stored.codes[start:end, : (stored.header.bits + 7) // 8]
-    ids = [image_id(path) for path in paths]
-    digests = _digests(paths, codes, labels)
     with remote.asking() as index:
-        known = [None] * len(ids) if empty else index.digests(ids)
-        rows = [row for row, digest in enumerate(digests) if known[row] != digest]
-        if rows:
-            index.add(
-                [ids[row] for row in rows],
-                codes[rows],
-                [paths[row] for row in rows],
-                [labels[row] for row in rows],
-                [digests[row] for row in rows],
-            )
-    new = sum(known[row] is None for row in rows)
-    return new, len(rows) - new
+        known = [None] * len(rows.ids) if empty else index.digests(rows.ids)
+        wanted = [row for row, digest in enumerate(rows.digests) if known[row] != digest]
+        if wanted:
+            index.add(*(rows if len(wanted) == len(rows.ids) else rows.chosen(wanted)))
+    new = sum(known[row] is None for row in wanted)
+    return new, len(wanted) - new
 
 
 def _digests(paths: list[bytes], codes: Codes, labels: list[tuple[str, ...]]) -> list[str]:

@@ -20,6 +20,7 @@ _MOST_CANDIDATES = 1000  # that hnsw.ef_search can be
 _TURN = 0x67616E68617368  # "ganhash", the advisory lock under which tables and indexes are made, one at a time
 _LEAST_VERSION = (0, 7)  # of pgvector, since which it knows `<~>`
 _CONNECT_SECONDS = 10
+_PIECE = 2048  # images that are sent at a time
 _ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})  # in a column of COPY
 
 
@@ -108,17 +109,24 @@ class PgVector:
     ) -> None:
         """Copy the rows into the table; where some are there, by way of a table of their own, over the old ones."""
         with self._faults():
-            rows = copy_rows(ids, bit_strings(codes, self._bits()), paths, labels, digests)
+            bits = self._bits()
+
+            def rows() -> Iterator[bytes]:  # some at a time, so that the server reads while the next are made
+                for start in range(0, len(ids), _PIECE):
+                    part = slice(start, start + _PIECE)
+                    texts = bit_strings(codes[part], bits)
+                    yield copy_rows(ids[part], texts, paths[part], labels[part], digests[part])
+
             try:
                 with self._connection.transaction():
-                    self._copy(self._name, rows)
+                    self._copy(self._name, rows())
             except self._driver.errors.UniqueViolation:
                 with self._connection.transaction():
                     self._run(
                         "CREATE TEMPORARY TABLE ganhash_incoming ON COMMIT DROP AS"
                         " SELECT id, code, path, labels, digest FROM {table} WITH NO DATA"
                     )
-                    self._copy("ganhash_incoming", rows)
+                    self._copy("ganhash_incoming", rows())
                     self._run(
                         "INSERT INTO {table} (id, code, path, labels, digest)"
                         " SELECT id, code, path, labels, digest FROM ganhash_incoming"
@@ -242,14 +250,15 @@ class PgVector:
     def _index(self, method: str) -> str:
         return f"{self._name}_{method}"
 
-    def _copy(self, table: str, rows: bytes) -> None:
+    def _copy(self, table: str, rows: Iterator[bytes]) -> None:
         from psycopg import sql
 
         # The columns are named wherever rows are written: others may have added some.
         order = sql.SQL("COPY {table} (id, code, path, labels, digest) FROM STDIN (ENCODING 'UTF8')")
         named = order.format(table=sql.Identifier(table))
         with self._connection.cursor() as cursor, cursor.copy(named) as copy:
-            copy.write(rows)
+            for piece in rows:
+                copy.write(piece)
 
     def _bits(self) -> int:
         """Return the length of the codes, which is that of the column."""

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -171,11 +172,18 @@ def test_a_temporary_of_a_dead_process_is_removed(name: str, tmp_path: Path) -> 
 
 
 def test_a_temporary_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
-    theirs = f".file.{os.getppid()}.tmp"
-    (tmp_path / theirs).write_bytes(b"part")
-    with files.atomic_write(tmp_path / "file") as stream:
-        stream.write(b"new")
-    assert names(tmp_path) == [theirs, "file"]
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    process.start()
+    try:
+        theirs = f".file.{process.pid}.tmp"
+        (tmp_path / theirs).write_bytes(b"part")
+        with files.atomic_write(tmp_path / "file") as stream:
+            stream.write(b"new")
+        assert names(tmp_path) == [theirs, "file"]
+        assert process.is_alive()
+    finally:
+        process.kill()
+        process.join()
 
 
 @pytest.mark.parametrize(("found", "wanted"), [(7, 7), (10**19, 2**63 - 1), (-(10**19), -(2**63))])

@@ -51,10 +51,31 @@ def test_a_port_is_no_password() -> None:
     assert Address("postgresql://host:5432/db?label=a@b").url == "postgresql://host:5432/db?label=a@b"
 
 
+def test_an_at_sign_in_a_parameter_ends_no_password() -> None:
+    address = Address("postgresql://me:p:w@host/db?label=a@b")
+    assert address.url == "postgresql://me:p%3Aw@host/db?label=a@b"
+    assert address.hide("label a@b of p:w") == "label a@b of ***"
+
+
+@pytest.mark.parametrize("url", ["milvus://me:sam@host?token=sesame-sam", "milvus://me:sesame-sam@host?token=sam"])
+def test_a_secret_that_holds_another_is_hidden_whole(url: str) -> None:
+    assert Address(url).hide("sesame-sam and sam") == "*** and ***"
+
+
+def test_a_secret_that_begins_as_a_shorter_one_is_hidden_whole() -> None:
+    for url in ("milvus://me:open@host?token=openly", "milvus://me:openly@host?token=open"):
+        assert Address(url).hide("openly and open") == "*** and ***"
+
+
+def test_a_scheme_is_read_in_small_letters() -> None:
+    assert Address("PostgreSQL://host/db").scheme == "postgresql"
+
+
 def test_what_is_no_url_is_refused_without_its_secret() -> None:
     with pytest.raises(UsageError) as caught:
         Address("//me:sesame@host")
-    assert "sesame" not in caught.value.message
+    assert caught.value.message == "//me:***@host is no URL"
+    assert caught.value.hint == "for example postgresql://host/database"
 
 
 def test_modes_and_files_are_no_urls() -> None:

@@ -1,5 +1,6 @@
 """Checkpoints come back whole, or the one before them does."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,8 @@ def test_a_damaged_one_is_told_of_in_one_line(tmp_path: Path, caplog: pytest.Log
     flip_a_bit(tmp_path / "step-00000002.ckpt", 40)
     checkpoint.load_latest(tmp_path)
     (line,) = [record.getMessage() for record in caplog.records]
-    assert "step-00000002.ckpt" in line
-    assert "from step 1" in line
+    file = tmp_path / "step-00000002.ckpt"
+    assert line == f"{file}: the checksum is wrong, the checkpoint is damaged; going on from step 1"
 
 
 def test_whole_ones_are_not_worth_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -90,8 +91,9 @@ def test_a_damaged_one_does_not_take_the_place_of_a_whole_one(tmp_path: Path) ->
 
 def test_a_payload_that_could_run_code_is_not_loaded(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, {"path": tmp_path})
-    with pytest.raises(CorruptError, match="unsafe"):
+    with pytest.raises(CorruptError, match=r"step-00000001\.ckpt holds more .* refused as unsafe$") as caught:
         checkpoint.load_latest(tmp_path)
+    assert caught.value.hint == "start again with --overwrite"
 
 
 def test_of_several_processes_only_the_first_saves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,8 +104,18 @@ def test_of_several_processes_only_the_first_saves(tmp_path: Path, monkeypatch: 
 
 def test_what_is_no_table_is_no_state(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, [1, 2])  # type: ignore[arg-type]
-    with pytest.raises(CorruptError, match="holds no table"):
+    with pytest.raises(CorruptError, match=r"step-00000001\.ckpt is no checkpoint: it holds no table") as caught:
         checkpoint.load_latest(tmp_path)
+    assert caught.value.hint == "start again with --overwrite"
+
+
+def test_a_whole_file_that_torch_did_not_write_is_no_checkpoint(tmp_path: Path) -> None:
+    payload = b"no archive"
+    file = tmp_path / "step-00000001.ckpt"
+    file.write_bytes(hashlib.sha256(payload).digest() + payload)
+    with pytest.raises(CorruptError, match=r"step-00000001\.ckpt") as caught:
+        checkpoint.load_latest(tmp_path)
+    assert caught.value.hint == "start again with --overwrite"
 
 
 def test_out_of_memory_is_not_taken_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

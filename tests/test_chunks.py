@@ -32,7 +32,7 @@ def test_a_packed_column_reads_back_and_is_stored_as_hdf5_stores_it(
 
 
 def test_a_checksum_that_is_a_multiple_of_65535_is_folded_as_hdf5_folds_it(tmp_path: Path) -> None:
-    for content in (b"\xff\xff", b"\xff\xff" * 3, b"\0\0", b"\x80\0\x7f\xff", b"\x01"):
+    for content in (b"\xff\xff", b"\xff\xff" * 3, b"\0\0", b"\x80\0\x7f\xff", b"\x01", b"ab" * 65_600):
         with h5py.File(tmp_path / "a.h5", "w") as file:
             data = np.frombuffer(content, "u1")
             stored = file.create_dataset("d", data=data, chunks=data.shape, fletcher32=True)

@@ -1,9 +1,14 @@
 """codes.h5 comes back as it was written, and a damaged one is refused; attacks/ has what means harm."""
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -57,13 +62,91 @@ def test_labels_come_back_by_name(tmp_path: Path, labels: list[tuple[int, ...]])
         assert [found.labels_of(row) for row in range(3)] == wanted
 
 
+@contextmanager
+def refused_as_damaged(path: Path, message: str) -> Iterator[None]:
+    """Expect a `CorruptError` about a codes file that says how to make it anew."""
+    with pytest.raises(CorruptError, match=f"{re.escape(str(path))} is {message}") as caught:
+        yield
+    assert caught.value.hint == f"make it anew: `ganhash encode FOLDER -o '{path}' --overwrite`"
+
+
+@pytest.fixture
+def spaced(tmp_path: Path) -> Path:
+    """A place whose name a shell would take for two."""
+    return tmp_path / "my codes.h5"
+
+
+@pytest.mark.parametrize("labels", [[(0,), (), (1,), (0,)], [(0, 1), (), (1,), (), (0, 1)], None])
+def test_the_labels_of_some_rows_are_those_of_each(tmp_path: Path, labels: list[tuple[int, ...]] | None) -> None:
+    count = len(labels or range(4))
+    codes.write(tmp_path / "c.h5", HEADER, rows(count, labels))
+    with codes.open_codes(tmp_path / "c.h5") as found:
+        each = [found.labels_of(row) for row in range(count)]
+        for start, end in combinations(range(count + 1), 2):
+            assert found.labels_between(start, end) == each[start:end]
+
+
+@pytest.mark.parametrize("label", [-2, 2])
+@pytest.mark.parametrize("more", [(), (0,)])
+def test_a_label_without_a_name_is_damage(
+    spaced: Path, monkeypatch: pytest.MonkeyPatch, label: int, more: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(codes, "_BLOCK", 2)
+    codes.write(spaced, HEADER, rows(4, [(0,), (1,), (0, *more), (label,)]))
+    with codes.open_codes(spaced) as found:
+        assert found.labels_of(2) == tuple(HEADER.class_names[number] for number in (0, *more))
+        with refused_as_damaged(spaced, "damaged: a label of row 3 or after it is out of range$"):
+            found.labels_of(3)
+        with refused_as_damaged(spaced, "damaged: a label is out of range$"):
+            found.verify()
+
+
+def test_a_whole_file_is_verified_block_by_block(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    most, plain = 0, codes._slice
+
+    def watched(dataset: h5py.Dataset, start: int, end: int | None) -> Any:
+        nonlocal most
+        if dataset.name not in ("/class_names", "/path_bytes"):
+            most = max(most, len(dataset[start:end]))
+        return plain(dataset, start, end)
+
+    monkeypatch.setattr(codes, "_BLOCK", 2)
+    monkeypatch.setattr(codes, "_PATHS", 1)
+    monkeypatch.setattr(codes, "_slice", watched)
+    codes.verify(stored)
+    assert most == 2
+
+
+def test_a_path_that_leads_elsewhere_is_named(spaced: Path) -> None:
+    codes.write(spaced, HEADER, replace(rows(2), paths=[b"a", b"../b"]))
+    with codes.open_codes(spaced) as found:
+        assert found.path_of(0) == b"a"
+        with refused_as_damaged(spaced, r"unsafe: it names b'../b', outside its root$"):
+            found.path_of(1)
+
+
+def test_what_to_do_about_damage_depends_on_who_holds_the_codes() -> None:
+    assert codes.again(Path("c.h5")) == "make it anew: `ganhash encode FOLDER -o c.h5 --overwrite`"
+    assert codes.again("postgresql://host/db") == "push the codes there anew"
+
+
+def test_a_file_of_another_size_than_was_encoded_is_changed(tmp_path: Path) -> None:
+    for name, size in (("same", 3), ("other", 4)):
+        (tmp_path / name).write_bytes(bytes(size))
+    header, names = replace(HEADER, root=bytes(tmp_path)), [b"gone", b"other", b"same"]
+    codes.write(tmp_path / "c.h5", header, replace(rows(3), paths=names, size=np.full(3, 3, np.uint64)))
+    with codes.open_codes(tmp_path / "c.h5") as found:
+        assert [found.changed(row) for row in range(3)] == [False, True, False]
+
+
 @pytest.mark.parametrize("labels", [[(0,), (), (1,), (0,)], [(0, 1), (), (1,), (), (0, 1)], [(), ()], None])
 def test_the_rows_of_a_label_are_those_that_have_it(tmp_path: Path, labels: list[tuple[int, ...]] | None) -> None:
     count = len(labels or [()])
     codes.write(tmp_path / "c.h5", HEADER, rows(count, labels))
     with codes.open_codes(tmp_path / "c.h5") as found:
         for label in (*HEADER.class_names, "cow"):
-            assert found.rows_of(label).tolist() == [row for row in range(count) if label in found.labels_of(row)]
+            wanted = [row for row in range(count) if label in found.labels_of(row)]
+            assert (found.rows_of(label).tolist(), found.rows_of(label).dtype) == (wanted, np.int64)
 
 
 def test_the_digest_changes_with_any_column(tmp_path: Path) -> None:
@@ -111,13 +194,15 @@ def test_a_sound_file_is_verified(stored: Path) -> None:
     codes.verify(stored)
 
 
-def test_a_changed_byte_of_the_codes_is_found(stored: Path) -> None:
+def test_a_changed_byte_of_the_codes_is_found(spaced: Path) -> None:
+    stored = spaced
+    codes.write(stored, HEADER, rows())
     with h5py.File(stored) as file:
         offset = file["codes"].id.get_offset()
     content = bytearray(stored.read_bytes())
     content[offset] ^= 1
     stored.write_bytes(content)
-    with pytest.raises(CorruptError, match="checksum of codes"):
+    with refused_as_damaged(stored, "damaged: the checksum of codes is wrong$"):
         codes.verify(stored)
 
 
@@ -140,10 +225,11 @@ def test_a_truncated_file_is_refused(stored: Path, share: float) -> None:
         codes.verify(stored)
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "codes.h5").write_bytes(b"hello" * 1000)
-    with pytest.raises(CorruptError), codes.open_codes(tmp_path / "codes.h5"):
-        pass
+@pytest.mark.parametrize("read", [codes.verify, codes.read_header])
+def test_a_file_of_another_kind_is_refused(spaced: Path, read: Callable[[Path], object]) -> None:
+    spaced.write_bytes(b"hello" * 1000)
+    with refused_as_damaged(spaced, "not a sound codes file: it does not begin as an HDF5 file does$"):
+        read(spaced)
 
 
 def test_a_damaged_chunk_of_names_is_found_when_it_is_read(stored: Path) -> None:

@@ -203,16 +203,43 @@ def test_a_name_that_is_not_utf_8_comes_back_from_json(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "a.json") == value
 
 
+def test_json_is_written_for_people_too(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "value.json", {"name": "Ä"})
+    assert (tmp_path / "value.json").read_bytes() == '{\n  "name": "Ä"\n}\n'.encode()
+
+
+def test_a_digest_of_json_depends_on_no_order_and_no_alphabet() -> None:
+    text = '{"a":"\\u00c4","b":[1,2]}'
+    assert files.json_digest({"b": [1, 2], "a": "Ä"}) == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "found"), [("/a/b/c", "/a/b", "c"), ("/a/x", "/a/b", "../x"), ("/a/b", "/a/b", ".")]
+)
+def test_a_relative_path_leads_from_the_folder_to_the_path(path: str, folder: str, found: str) -> None:
+    assert files.relative(path.encode(), folder.encode()) == found.encode()
+
+
+def test_a_path_on_another_drive_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bytes:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr(os.path, "relpath", refuse)
+    assert files.relative(b"D:\\a", b"C:\\b") == b"D:\\a"
+
+
 def test_json_that_is_missing_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"value\.json is missing"):
+    with pytest.raises(InputError, match=r"value\.json is missing") as raised:
         files.read_json(tmp_path / "value.json")
+    assert raised.value.hint == files._AGAIN
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])
 def test_json_that_is_damaged_or_no_object_is_corrupt(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "value.json").write_bytes(content)
-    with pytest.raises(CorruptError, match=r"value\.json"):
+    with pytest.raises(CorruptError, match=r"value\.json") as raised:
         files.read_json(tmp_path / "value.json")
+    assert raised.value.hint == files._AGAIN
 
 
 def test_a_digest_is_the_sha_256_of_the_bytes(tmp_path: Path) -> None:

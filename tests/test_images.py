@@ -7,6 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
 
@@ -119,6 +120,15 @@ def test_grey_with_alpha_lies_over_white() -> None:
     assert np.array_equal(pixels(encoded(np.array([[[0, 0], [7, 255]]], np.uint8))), grey([[255, 7]]))
 
 
+def test_a_tiff_whose_grey_is_multiplied_with_its_alpha_lies_over_white() -> None:
+    separate = encoded(Image.new("LA", (4, 4), (50, 100)), "TIFF").getvalue()
+    extra = struct.pack("<HHIH", 338, 3, 1, 2)  # the tag ExtraSamples: 2 is alpha beside the grey, 1 within it
+    assert separate.count(extra) == 1
+    within = separate.replace(extra, extra[:-2] + struct.pack("<H", 1))
+    assert Image.open(BytesIO(within)).mode == "La"
+    assert pixels(BytesIO(within))[0, 0].tolist() == [205] * 3, "50 of its own and 155 of the white"
+
+
 def test_a_transparent_palette_colour_is_white() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([200, 0, 0, 0, 0, 200])
@@ -209,6 +219,103 @@ def test_what_is_decoded_at_once_is_no_more_than_the_largest_image(
     most = 0
     list(decoders.squares(files, 12))  # scaled to a quarter of the pixels, but for the progressive ones
     assert (most > 1) == (not options)
+
+
+class Asked:
+    """Room without end that notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.pixels: list[int] = []
+
+    def __call__(self, pixels: int) -> AbstractContextManager[None]:
+        self.pixels.append(pixels)
+        return nullcontext()
+
+
+def test_a_large_picture_is_held_in_the_room_for_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_SMALL_PIXELS", 20 * 30)
+    asked = Asked()
+    for height, width in ((20, 30), (21, 30), (4, 160)):
+        square(encoded(noise(height, width)), 8, room=asked)
+    assert asked.pixels == [21 * 30, 4 * 160]
+
+
+def test_the_room_for_a_scaled_jpeg_is_that_of_what_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_SMALL_PIXELS", 0)
+    asked = Asked()
+    for options in ({}, {"progressive": True}):
+        square(encoded(noise(200, 300), "JPEG", **options), 20, room=asked)
+    assert asked.pixels == [50 * 75, 200 * 300]
+
+
+def test_room_is_what_all_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(Budget, "taking", lambda _, amount: taken.append(amount) or nullcontext())
+    with decoding.room(7):
+        assert taken == [7]
+
+
+@pytest.mark.parametrize(("kind", "bytes_a_pixel"), [("PNG", 9), ("WEBP", 17), ("AVIF", 13)])
+def test_what_could_take_more_than_the_memory_is_refused(kind: str, bytes_a_pixel: int) -> None:
+    file, enough = encoded(Image.new("RGB", (2000, 1500)), kind), 3_000_000 * bytes_a_pixel
+    assert square(file, 8, memory=enough).shape == (8, 8, 3)
+    with pytest.raises(Undecodable, match=rf"^more than 2 megapixels, and a {kind} is held whole$"):
+        square(file, 8, memory=enough - 1)
+
+
+def test_a_square_is_scaled_bicubically() -> None:
+    pixels = noise(30, 30)
+    assert np.array_equal(
+        square(encoded(pixels), 7), np.asarray(Image.fromarray(pixels).resize((7, 7), Image.Resampling.BICUBIC))
+    )
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_the_digest_of_a_picture_is_that_of_its_size_and_pixels(tmp_path: Path, kind: str) -> None:
+    stream = encoded(noise(20, 30), kind)
+    (tmp_path / "a").write_bytes(stream.getvalue())
+    wanted = hashlib.sha256(b"30x20:" + pixels(stream).tobytes()).hexdigest()
+    assert decoding.picture_digest(os.fsencode(tmp_path / "a")) == wanted
+
+
+def test_the_digest_of_a_large_picture_is_made_within_the_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_SMALL_PIXELS", 0)
+    asked = Asked()
+    decoding.picture_digest(os.fsencode(put(tmp_path, "a.png") / "a.png"), asked)
+    assert asked.pixels == [20 * 30]
+
+
+def test_the_digest_of_several_frames_is_that_of_all_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [Image.fromarray(noise(seed=seed)) for seed in range(2)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    content, file = (tmp_path / "a.gif").read_bytes(), os.fsencode(tmp_path / "a.gif")
+    assert decoding.picture_digest(file) == hashlib.sha256(content).hexdigest()
+
+    monkeypatch.setattr(decoding, "open_checked", lambda _: Image.open(BytesIO(content)))
+    os.unlink(file)
+    with pytest.raises(Undecodable, match=r"^missing$"):
+        decoding.picture_digest(file)
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "RGBA", "L", "CMYK"])
+def test_a_picture_is_the_same_in_strips_of_any_height(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    values = noise(20, 30)
+    image = Image.fromarray(values[..., 0].astype(np.int32) * 200) if mode == "I" else Image.fromarray(values)
+    image = image if mode == "I" else image.convert(mode)
+    whole = np.asarray(decoding._to_rgb(image.copy()))
+    for strip in (1, 3 * 30, 7 * 30):
+        monkeypatch.setattr(decoding, "_STRIP_PIXELS", strip)
+        assert np.array_equal(np.asarray(decoding._to_rgb(image.copy())), whole)
+
+
+@pytest.mark.parametrize(("strip", "heights"), [(1, [1] * 5), (60, [2, 2, 1]), (1000, [5])])
+def test_strips_hold_so_many_pixels_and_no_fewer_than_a_row(
+    monkeypatch: pytest.MonkeyPatch, strip: int, heights: list[int]
+) -> None:
+    monkeypatch.setattr(decoding, "_STRIP_PIXELS", strip)
+    found = list(decoding._strips(Image.new("L", (30, 5))))
+    assert [part.size for _, part in found] == [(30, height) for height in heights]
+    assert [top for top, _ in found] == [sum(heights[:at]) for at in range(len(heights))]
 
 
 def test_a_jpeg_without_a_side_comes_whole() -> None:

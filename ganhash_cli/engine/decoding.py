@@ -154,7 +154,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         largest = max(np.nan_to_num(_values(strip)).max(initial=0) for _, strip in _strips(image))
         limit = next((limit for limit in limits if largest <= limit), 2.0**31 - 1)
         return _by_strips(image, lambda strip: _grey(np.clip(np.nan_to_num(_values(strip)) / limit, 0, 1) * 255))
-    if image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+    if image.mode in ("LA", "RGBA", "La") or "transparency" in image.info:
         return _by_strips(image, _over_white)
     if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
         try:
@@ -182,7 +182,7 @@ def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 
 
 def _over_white(strip: Image.Image) -> Image.Image:
-    layer = strip.convert("RGBA")
+    layer = (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")  # Pillow knows no shorter way
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 

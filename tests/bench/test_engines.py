@@ -18,7 +18,7 @@ from ganhash_cli.engine import pusher, remote
 from ganhash_cli.engine.bits import Codes
 from ganhash_cli.engine.codes import open_codes
 from ganhash_cli.engine.progress import finish
-from ganhash_plugins.indexes.pgvector import bit_strings
+from ganhash_plugins.indexes.postgres_text import bit_strings
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 

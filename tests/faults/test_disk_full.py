@@ -8,7 +8,9 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,28 +20,37 @@ from safetensors import safe_open
 from scenes import RESUMED, VIEWS, Scene
 
 import forked
+import postgres
+from bench import crowds
 from ganhash_cli.engine import codes
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.fakes import Fakes
 from linear_hash import write_bundle
 from pictures import paint_classes
 from reliability_card import record
+from test_encode_command import Printed, run
 
 SIZE = 24 << 20
 
 
+@contextmanager
+def mounted(place: Path) -> Iterator[Path]:
+    """A file system of 24 MB in memory, in a folder that is there."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=755", "tmpfs", place]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no small file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB in memory."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", place], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    (tmp_path / "disk").mkdir()
+    with mounted(tmp_path / "disk") as place:
+        yield place
 
 
 def fill(disk: Path, free: int) -> None:
@@ -161,3 +172,37 @@ def test_a_merge_that_finds_no_room_is_exit_7_and_leaves_nothing(disk: Path, tmp
     (disk / "filler").unlink()
     assert forked.run(disk, command) == 0
     codes.verify(disk / "codes.h5")
+
+
+def test_a_full_disk_of_postgresql_is_told_and_the_push_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
+    monkeypatch.chdir(tmp_path)
+    count = 60_000
+    crowds.write(Path("codes.h5"), crowds.clustered(count, 64), 64)
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # pytest's own are for one user alone
+        place.chmod(0o711)
+        disk = place / "disk"
+        disk.mkdir()
+        stack.enter_context(mounted(disk))
+        url = stack.enter_context(postgres.serve())
+        space = disk / "space"
+        space.mkdir(mode=0o700)
+        if os.geteuid() == 0:  # then the server runs as nobody
+            shutil.chown(space, "nobody")
+        connection = stack.enter_context(psycopg.connect(url, autocommit=True))
+        connection.execute(f"CREATE TABLESPACE small LOCATION '{space}'")
+        small = url + "?options=-c%20default_tablespace%3Dsmall"
+        fill(disk, 4 << 20)
+        code, _, error = run(capsys, "push", "--to", small)
+        assert (code, "No space left on device" in error, "push again" in error) == (4, True, True), error
+        (disk / "filler").unlink()
+        code, out, error = run(capsys, "push", "--to", small, "--json")
+        assert code == 0, error
+        report = json.loads(out)
+        assert 0 < report["kept"] < count
+        assert report["added"] + report["kept"] == count
+        assert connection.execute("SELECT count(*) FROM ganhash").fetchone() == (count,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganhash_plugins.indexes.facts import facts_in, text_of
+from ganhash_plugins.indexes.postgres_text import bit_strings, code_of, copy_rows
 
 Image = tuple[NDArray[np.uint8], bytes, tuple[str, ...]]
 Neighbour = tuple[int, int, bytes, tuple[str, ...]]
@@ -20,12 +22,15 @@ _MOST_CANDIDATES = 1000  # that hnsw.ef_search can be
 _TURN = 0x67616E68617368  # "ganhash", the advisory lock under which tables and indexes are made, one at a time
 _LEAST_VERSION = (0, 7)  # of pgvector, since which it knows `<~>`
 _CONNECT_SECONDS = 10
+_COLUMNS = {"id": "bigint", "path": "bytea", "labels": "text[]", "digest": "text"}  # beside `code`
 _PIECE = 2048  # images that are sent at a time
-_ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})  # in a column of COPY
 
 
 class PgVector:
     """A table of PostgreSQL with the extension pgvector, at a URL as libpq takes it.
+
+    An empty table that was prepared for it, with these very columns and no comment, is filled as it is: its partitions
+    may lie on other servers.
 
     `method` is how it is searched: `exact`, by an `ivfflat` or an `hnsw` index, which a push then builds, or `auto`, by
     whichever index there is. `lists` of IVFFlat, 0 for what pgvector advises, are built and `probes` searched; of HNSW
@@ -79,24 +84,28 @@ class PgVector:
     def facts(self) -> dict[str, str] | None:
         """Return the facts, which are the table's comment."""
         with self._faults():
-            quoted = self._table.as_string(self._connection)
             # From the table's row, so that both are of one moment: another push may be creating them.
-            row = self._one("SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)", quoted)
-        if row is None:
-            return None
+            query = "SELECT obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)"
+            row = self._one(query, self._quoted())
+            if row is None or (row[0] is None and self._prepared() is not None):
+                return None
         return facts_in(row[0], f"table {self._name!r}")
 
     def create(self, bits: int, facts: Mapping[str, str]) -> None:
-        """Create the table, and the extension where the database lacks it."""
+        """Create the table where none was prepared, and the extension where the database lacks it."""
         with self._faults(), self._in_turn():
             if self.facts() is not None:
                 raise ValueError(f"there is a table {self._name!r} already")
             self._require_extension()
-            self._run(
-                "CREATE TABLE {table} (id bigint PRIMARY KEY, code bit({bits}) NOT NULL, path bytea NOT NULL,"
-                " labels text[] NOT NULL, digest text NOT NULL)",
-                bits=bits,
-            )
+            prepared = self._prepared()
+            if prepared is None:
+                self._run(
+                    "CREATE TABLE {table} (id bigint PRIMARY KEY, code bit({bits}) NOT NULL, path bytea NOT NULL,"
+                    " labels text[] NOT NULL, digest text NOT NULL)",
+                    bits=bits,
+                )
+            elif prepared != bits:
+                raise ValueError(f"the table {self._name!r} was prepared for codes of {prepared} bits, not of {bits}")
             self._run("COMMENT ON TABLE {table} IS {facts}", facts=text_of(facts))
 
     def add(
@@ -107,7 +116,10 @@ class PgVector:
         labels: Sequence[tuple[str, ...]],
         digests: Sequence[str],
     ) -> None:
-        """Copy the rows into the table; where some are there, by way of a table of their own, over the old ones."""
+        """Copy the rows into the table; where some are there, by way of a table of their own, over the old ones.
+
+        In a table that others have added columns to, these stay as they are.
+        """
         with self._faults():
             bits = self._bits()
 
@@ -127,11 +139,14 @@ class PgVector:
                         " SELECT id, code, path, labels, digest FROM {table} WITH NO DATA"
                     )
                     self._copy("ganhash_incoming", rows())
+                    # In two steps, since partitions on other servers know no ON CONFLICT DO UPDATE.
+                    self._run(
+                        "UPDATE {table} AS old SET code = new.code, path = new.path, labels = new.labels,"
+                        " digest = new.digest FROM ganhash_incoming AS new WHERE old.id = new.id"
+                    )
                     self._run(
                         "INSERT INTO {table} (id, code, path, labels, digest)"
-                        " SELECT id, code, path, labels, digest FROM ganhash_incoming"
-                        " ON CONFLICT (id) DO UPDATE SET code = excluded.code, path = excluded.path,"
-                        " labels = excluded.labels, digest = excluded.digest"
+                        " SELECT id, code, path, labels, digest FROM ganhash_incoming ON CONFLICT DO NOTHING"
                     )
 
     def finish(self) -> None:
@@ -158,7 +173,7 @@ class PgVector:
         """Look the ids up."""
         with self._faults():
             rows = self._all("SELECT id, code::text, path, labels FROM {table} WHERE id = ANY(%s)", list(ids))
-        known = {number: (_code(text), bytes(path), tuple(labels)) for number, text, path, labels in rows}
+        known = {number: (code_of(text), bytes(path), tuple(labels)) for number, text, path, labels in rows}
         return [known.get(number) for number in ids]
 
     def search(self, code: NDArray[np.uint8], k: int, *, exact: bool = False) -> list[Neighbour]:
@@ -185,10 +200,17 @@ class PgVector:
             return int(self._one("SELECT count(*) FROM {table}")[0])
 
     def drop(self) -> None:
-        """Drop the table, if it is one of ours."""
-        if self.facts() is not None:
-            with self._faults():
+        """Drop the table, if it is one of ours; one with partitions is emptied, as it was prepared."""
+        if self.facts() is None:
+            return
+        with self._faults(), self._connection.transaction():
+            if self._one("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", self._quoted())[0] != "p":
                 self._run("DROP TABLE {table}")
+                return
+            self._run("TRUNCATE {table}")
+            for method in self._building:
+                self._run("DROP INDEX IF EXISTS {index}", index=self._index(method))
+            self._run("COMMENT ON TABLE {table} IS NULL")
 
     def close(self) -> None:
         """Close the connection."""
@@ -197,15 +219,30 @@ class PgVector:
     def _scan(self, code: NDArray[np.uint8], k: int, most: int | None = None) -> list[Neighbour]:
         """Return the k nearest of all rows by (distance, path)."""
         text = self._text(code)
-        query = "SELECT code <~> %s::bit({bits}) AS distance, id, path, labels FROM {table}"
+        # No index is of distances plus nothing: so none is asked, here or where the partitions lie.
+        query = "SELECT (code <~> %s::bit({bits})) + 0 AS distance, id, path, labels FROM {table}"
         values: list[Any] = [text]
         if most is not None:
-            query += " WHERE code <~> %s::bit({bits}) <= %s"
+            query += " WHERE (code <~> %s::bit({bits})) + 0 <= %s"
             values += [text, most]
-        with self._faults(), self._connection.transaction():
-            self._run("SET LOCAL enable_indexscan = off")
+        with self._faults():
             rows = self._all(query + " ORDER BY distance, path LIMIT %s", *values, k)
         return [_neighbour(row) for row in rows]
+
+    def _quoted(self) -> str:
+        return self._table.as_string(self._connection)
+
+    def _prepared(self) -> int | None:
+        """Return the length of codes that an empty table of our columns is made for, None where there is none such."""
+        query = (
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+            " WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
+        )
+        columns = dict(self._all(query, self._quoted()))
+        length = re.fullmatch(r"bit\((\d+)\)", columns.pop("code", ""))
+        if columns != _COLUMNS or not length or self._one("SELECT EXISTS (SELECT FROM {table})")[0]:
+            return None
+        return int(length[1])
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -244,7 +281,7 @@ class PgVector:
                 "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
                 " WHERE i.indrelid = to_regclass(%s) AND i.indisvalid AND c.relname = ANY(%s)"
             )
-            rows = self._all(query, self._table.as_string(self._connection), list(names))
+            rows = self._all(query, self._quoted(), list(names))
         return names[rows[0][0]] if rows else None
 
     def _index(self, method: str) -> str:
@@ -263,8 +300,7 @@ class PgVector:
     def _bits(self) -> int:
         """Return the length of the codes, which is that of the column."""
         row = self._one(
-            "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'code'",
-            self._table.as_string(self._connection),
+            "SELECT atttypmod FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'code'", self._quoted()
         )
         return int(row[0])
 
@@ -307,6 +343,8 @@ class PgVector:
             raise OSError(_first_line(error), hint) from error
         except errors.ProgrammingError as error:
             raise ValueError(_first_line(error)) from error
+        except errors.DiskFull as error:
+            raise OSError(_first_line(error), "make space where the server runs, and push again: it goes on") from error
         except errors.OperationalError as error:
             raise OSError(_first_line(error), "see that the server runs, and PGPASSWORD or ~/.pgpass") from error
         except errors.Error as error:
@@ -318,42 +356,6 @@ def _defaults(driver: Any, url: str) -> dict[str, Any]:
     wanted = {"connect_timeout": _CONNECT_SECONDS, "application_name": "ganhash"}
     given = driver.conninfo.conninfo_to_dict(url)
     return {option: value for option, value in wanted.items() if option not in given}
-
-
-def bit_strings(codes: NDArray[np.uint8], bits: int) -> list[str]:
-    """Return (N, ceil(bits / 8)) codes as PostgreSQL writes bits, zeros and ones from the first on."""
-    signs = np.unpackbits(codes, axis=1, count=bits) + np.uint8(ord("0"))
-    return [row.tobytes().decode() for row in signs]
-
-
-def copy_rows(
-    ids: Sequence[int],
-    codes: Sequence[str],
-    paths: Sequence[bytes],
-    labels: Sequence[tuple[str, ...]],
-    digests: Sequence[str],
-) -> bytes:
-    r"""Return rows in the text format of COPY, all at once: `write_row` of the driver takes more time than the server.
-
-    >>> copy_rows([7], ["01"], [b"a.png"], [("one", 'a "b"')], ["00ff"])
-    b'7\t01\t\\\\x612e706e67\t{"one","a \\\\"b\\\\""}\t00ff\n'
-    """
-    arrays = {names: _array(names).translate(_ESCAPED) for names in set(labels)}
-    rows = zip(ids, codes, paths, labels, digests, strict=True)
-    return "".join(
-        [f"{i}\t{code}\t\\\\x{path.hex()}\t{arrays[names]}\t{digest}\n" for i, code, path, names, digest in rows]
-    ).encode()
-
-
-def _array(texts: tuple[str, ...]) -> str:
-    """Return an array as PostgreSQL writes it, every text in quotes."""
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return "{" + ",".join(f'"{text}"' for text in quoted) + "}"
-
-
-def _code(text: str) -> NDArray[np.uint8]:
-    """Return a code from the zeros and ones of PostgreSQL, (ceil(bits / 8),)."""
-    return np.packbits(np.frombuffer(text.encode(), np.uint8) - np.uint8(ord("0")))
 
 
 def _neighbour(row: tuple[float, int, bytes, list[str]]) -> Neighbour:

@@ -109,11 +109,11 @@ def test_what_is_no_table_is_no_state(tmp_path: Path) -> None:
     assert caught.value.hint == "start again with --overwrite"
 
 
-def test_a_whole_file_that_torch_did_not_write_is_no_checkpoint(tmp_path: Path) -> None:
-    payload = b"no archive"
+@pytest.mark.parametrize(("payload", "what"), [(b"no archive", "unsafe$"), (b"PK\3\4 none", "is no checkpoint: .+")])
+def test_a_whole_file_that_torch_did_not_write_is_no_checkpoint(tmp_path: Path, payload: bytes, what: str) -> None:
     file = tmp_path / "step-00000001.ckpt"
     file.write_bytes(hashlib.sha256(payload).digest() + payload)
-    with pytest.raises(CorruptError, match=r"step-00000001\.ckpt") as caught:
+    with pytest.raises(CorruptError, match=rf"step-00000001\.ckpt .*{what}") as caught:
         checkpoint.load_latest(tmp_path)
     assert caught.value.hint == "start again with --overwrite"
 

@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
-from ganhash_cli.engine import codes
+from ganhash_cli.engine import codes, codes_format
 from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
 from ganhash_cli.engine.shards import MOST, Shard
-from ganhash_cli.errors import CorruptError, InputError, StorageError
+from ganhash_cli.errors import CorruptError, InputError, MismatchError, StorageError
 
 HEADER = Header(48, "ab" * 32, b"/photos/\xff", 64, "folder/", ("cat", "dög"))
 NAMES = [b"a b.png", b"cat/1.png", b"cat/\xff.png", "ü.png".encode(), b"z\n.png"]
@@ -115,6 +115,34 @@ def test_a_whole_file_is_verified_block_by_block(stored: Path, monkeypatch: pyte
     monkeypatch.setattr(codes, "_slice", watched)
     codes.verify(stored)
     assert most == 2
+
+
+@pytest.mark.parametrize("path", [b"", b"/a", b"a\0b", b"..", b"../a", b"b/../../a"])
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_path_that_is_none_is_found_among_good_ones(spaced: Path, path: bytes, at: int) -> None:
+    names = [b"a", b"b"]
+    names.insert(at, path)
+    codes.write(spaced, HEADER, replace(rows(3), paths=names))
+    with codes.open_codes(spaced) as found:
+        with refused_as_damaged(spaced, "unsafe: it names " + re.escape(repr(path))):
+            found.paths_of(0, 3)
+        good = [row for row in range(3) if row != at]
+        assert [found.paths_of(row, row + 1) for row in good] == [[b"a"], [b"b"]]
+
+
+def test_codes_of_one_maker_are_told_from_those_of_two() -> None:
+    def require(other: Header) -> None:
+        codes_format.require_one_maker(HEADER, "a.h5", other, "b.h5", "encode anew")
+
+    require(replace(HEADER, root=b"/elsewhere", class_names=()))
+    with pytest.raises(
+        MismatchError, match=f"^a.h5 was made by the model {'ab' * 6}, but b.h5 by {'cd' * 6}$"
+    ) as caught:
+        require(replace(HEADER, fingerprint="cd" * 32))
+    assert caught.value.hint == "encode anew"
+    with pytest.raises(MismatchError, match=r"^a.h5 was computed in float32, but b.h5 in bfloat16$") as caught:
+        require(replace(HEADER, numeric="bfloat16"))
+    assert caught.value.hint == "encode anew"
 
 
 def test_a_path_that_leads_elsewhere_is_named(spaced: Path) -> None:
@@ -232,14 +260,18 @@ def test_a_file_of_another_kind_is_refused(spaced: Path, read: Callable[[Path], 
         read(spaced)
 
 
-def test_a_damaged_chunk_of_names_is_found_when_it_is_read(stored: Path) -> None:
+def test_a_damaged_chunk_of_names_is_found_when_it_is_read(spaced: Path) -> None:
+    stored = spaced
+    codes.write(stored, HEADER, rows())
     with h5py.File(stored) as file:
         offset = file["path_bytes"].id.get_chunk_info(0).byte_offset
     content = bytearray(stored.read_bytes())
     content[offset + 4] ^= 1
     stored.write_bytes(content)
-    with codes.open_codes(stored) as found, pytest.raises(CorruptError):
-        found.path_of(0)
+    with codes.open_codes(stored) as found:
+        for read in (lambda: found.path_of(0), found.verify):
+            with refused_as_damaged(stored, "not a sound codes file: path_bytes: "):
+                read()
 
 
 def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How many mutants of each module its tests have killed: what `make mutants` counts; build/mutants.json.
+"""How many mutants of each module its tests have killed: what `make mutants` counts, for docs/reliability.md too.
 
 mutmut breaks one thing in one function at a time and keeps in mutants/ how the tests ended, so that a run that was
 stopped goes on. It leaves alone what stands outside functions, and functions under decorators such as
@@ -8,6 +8,8 @@ stopped goes on. It leaves alone what stands outside functions, and functions un
 import json
 import sys
 from pathlib import Path
+
+from reliability_card import record
 
 KILLED, SURVIVED, UNTESTED = (1, 3), (0,), (5, 33)
 """How a run of the tests ends; anything else is a time limit, which says nothing on a busy machine."""
@@ -26,19 +28,29 @@ def scores(folder: Path) -> dict[str, dict[str, int]]:
 
 def share(score: dict[str, int]) -> float:
     """Return which part of those that were tried was killed; one that no test reaches survives."""
-    tried = score["killed"] + score["survived"] + score["untested"]
-    return score["killed"] / tried if tried else 0.0
+    return score["killed"] / tried(score) if tried(score) else 0.0
+
+
+def tried(score: dict[str, int]) -> int:
+    """Count those whose tests came to an end; one that no test reaches is among them."""
+    return score["killed"] + score["survived"] + score["untested"]
 
 
 def main() -> None:
     found = scores(Path("mutants"))
-    Path("build").mkdir(exist_ok=True)
-    Path("build/mutants.json").write_text(json.dumps(found, indent=1) + "\n")
     for name, score in found.items():
         print(
             f"{name:14}{share(score):6.0%} killed",
             *(f"{count} {kind.replace('_', ' ')}" for kind, count in score.items()),
         )
+    record(
+        "mutants",
+        "one thing broken at a time in what stores, opens and decodes: a test fails",
+        modules=len(found),
+        mutants=sum(map(tried, found.values())),
+        killed=sum(score["killed"] for score in found.values()),
+        least_percent_of_a_module=round(100 * min(map(share, found.values()))),
+    )
     sys.exit(any(share(score) < 0.8 for score in found.values()))
 
 

@@ -17,7 +17,7 @@ FOUNDATIONS = [
 ]
 ORDER = [
     *FOUNDATIONS,
-    *("checkpoint", "augment", "diffaugment", "sampling", "backbones", "quality", "judge", "verdict", "grid", "fakes"),
+    *("checkpoint", "augment", "diffaugment", "fakes", "sampling", "backbones", "quality", "judge", "verdict", "grid"),
     *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),

@@ -27,6 +27,7 @@ from ganhash_cli.engine.augment import MORE
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.devices import Precision
 from ganhash_cli.engine.epochs import METRICS
+from ganhash_cli.engine.fakes import Judgement
 from ganhash_cli.engine.losses import LOSSES
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import Work, finish
@@ -314,7 +315,7 @@ def scored(folder: Path, real: Path, scores: list[float]) -> FakePool:
     """Fakes of the three colours, which a teacher takes for these, more or less surely, in the order of their paths."""
     collection = images.from_folder(real)
     fakes = images.from_folder(paint_classes(folder, each=len(scores) // 3))
-    judged = tuple((entry.labels[0], score) for entry, score in zip(fakes.entries, scores, strict=True))
+    judged = tuple(Judgement(entry.labels[0], score) for entry, score in zip(fakes.entries, scores, strict=True))
     return FakePool(fakes, images.content_digest(collection), {}, judged)
 
 
@@ -350,7 +351,7 @@ def test_fakes_are_parted_by_their_scores(tmp_path: Path, coloured: Path):
 def test_a_fake_has_the_label_that_its_teacher_gives_it(tmp_path: Path, coloured: Path):
     fakes = scored(tmp_path / "fakes", coloured, [0.9] * 3)
     pixels = finish(images.load(fakes.collection, 32, strict=True))
-    found = sampling.share_out(pixels, [(2, 0.9), (0, 0.4), (1, 0.8)], 3, "both", 0.5)
+    found = sampling.share_out(pixels, [Judgement(2, 0.9), Judgement(0, 0.4), Judgement(1, 0.8)], 3, "both", 0.5)
     assert found.labels.argmax(1).tolist() == [2, 1]
     assert np.array_equal(found.ambiguous, pixels.array[1:2])
 

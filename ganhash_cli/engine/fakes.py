@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -31,6 +31,13 @@ SEAL = "sha256"
 _AGAIN = "make the fakes again: `ganhash generate IMAGES --overwrite`, of the images they were made of"
 _PLAIN = " _-+()&'!"
 _LONGEST = 200  # bytes of a folder's name; file systems allow 255
+
+
+class Judgement(NamedTuple):
+    """The class that a teacher takes a fake for, and the probability it gives it."""
+
+    label: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,10 @@ class Fake:
         return tuple(label for label in (self.label, self.other) if label is not None)
 
     @property
-    def judgement(self) -> tuple[int, float] | None:
-        """The class that a teacher takes it for, and how sure it is."""
+    def judgement(self) -> Judgement | None:
+        """What a teacher says of it."""
         label = self.label if self.judged is None else self.judged
-        return None if label is None or self.score is None else (label, self.score)
+        return None if label is None or self.score is None else Judgement(label, self.score)
 
 
 @dataclass(frozen=True)
@@ -125,8 +132,8 @@ class Fakes:
         return Collection(os.path.abspath(os.fsencode(self.folder)), tuple(entries), self.class_names)
 
     @property
-    def judgements(self) -> tuple[tuple[int, float] | None, ...]:
-        """What class a teacher takes each fake for, and how sure it is, in the order of the collection."""
+    def judgements(self) -> tuple[Judgement | None, ...]:
+        """What a teacher says of each fake, in the order of the collection."""
         return tuple(fake.judgement for fake in self._in_order)
 
     @property

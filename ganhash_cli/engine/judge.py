@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from ganhash_cli.engine import backbones, quality
+from ganhash_cli.engine.fakes import Judgement
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.quality import Quality
 from ganhash_cli.engine.seeds import derive
@@ -53,10 +54,8 @@ def features(name: str, size: int, seed: int, device: torch.device) -> Features:
     return scaled
 
 
-def judge(
-    real: Pictures, fake: Pictures, extract: Features, seed: int
-) -> Work[tuple[Quality, list[tuple[int, float] | None]]]:
-    """Return the figures of the fakes, and of each what class a teacher takes it for, and how sure it is.
+def judge(real: Pictures, fake: Pictures, extract: Features, seed: int) -> Work[tuple[Quality, list[Judgement | None]]]:
+    """Return the figures of the fakes, and what a teacher says of each.
 
     The teacher is a classifier trained on the real images. None for each where either have no classes.
     """
@@ -68,7 +67,7 @@ def judge(
     if real.labels is None or fake.labels is None:
         return figures, [None] * len(fake.pixels)
     classes, chances = (found.tolist() for found in quality.taught(first, real.labels, second))
-    return figures, [(label, round(chance, 6)) for label, chance in zip(classes, chances, strict=True)]
+    return figures, [Judgement(label, round(chance, 6)) for label, chance in zip(classes, chances, strict=True)]
 
 
 def _described(pixels: Pixels, extract: Features, done: int, total: int) -> Work[NDArray[np.float32]]:

@@ -250,10 +250,10 @@ def _mixed(written: list[fakes.Fake], mixtures: Mixtures | None) -> list[fakes.F
     return [replace(fake, other=other, share=share) for fake, other, share in facts]
 
 
-def _judged(written: list[fakes.Fake], judgements: list[tuple[int, float] | None]) -> list[fakes.Fake]:
-    """Note what class a teacher takes each fake for, and how sure it is."""
+def _judged(written: list[fakes.Fake], judgements: list[fakes.Judgement | None]) -> list[fakes.Fake]:
+    """Note what a teacher says of each fake."""
     pairs = zip(written, judgements, strict=True)
-    return [fake if found is None else replace(fake, judged=found[0], score=found[1]) for fake, found in pairs]
+    return [fake if found is None else replace(fake, judged=found.label, score=found.score) for fake, found in pairs]
 
 
 def _require_mixing(network: nn.Module, settings: GenerateSettings, classes: int) -> None:

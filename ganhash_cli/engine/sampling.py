@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganhash_cli.engine import images, wording
+from ganhash_cli.engine.fakes import Judgement
 from ganhash_cli.engine.images import Collection, Entry, Pixels
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import InputError, UsageError
@@ -130,18 +131,18 @@ def tell_of_single_images(collection: Collection, entries: tuple[Entry, ...]) ->
 
 
 def share_out(
-    pixels: Pixels, judgements: Sequence[tuple[int, float] | None], classes: int, use: str, threshold: float
+    pixels: Pixels, judgements: Sequence[Judgement | None], classes: int, use: str, threshold: float
 ) -> Fakes:
     """Divide fakes by their use: all for "entropy", or for "labels" those with a score of `threshold` or more.
 
-    "both" labels these and takes the others for entropy. `judgements` are the class that a teacher takes each fake for,
-    which becomes its label, and how sure it is, the score. Raises `UsageError` where no fake can be labelled.
+    "both" labels these and takes the others for entropy. The label of a fake is that of its judgement. Raises
+    `UsageError` where no fake can be labelled.
     """
-    labels = label_table([(known[0],) if known else () for known in judgements], classes)
+    labels = label_table([(known.label,) if known else () for known in judgements], classes)
     between = np.array([e.labels if len(e.labels) == 2 else (-1, -1) for e in pixels.entries], np.int64).reshape(-1, 2)
     if use == "entropy":
         return Fakes(pixels.array, between, pixels.array[:0], labels[:0])
-    scores = np.array([-1.0 if known is None else known[1] for known in judgements])
+    scores = np.array([-1.0 if known is None else known.score for known in judgements])
     good = (scores >= threshold) & labels.any(1)
     if not good.any():
         best = f"their best score is {scores.max():.3f}" if (scores >= 0).any() else "they have no one class each"

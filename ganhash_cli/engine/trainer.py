@@ -32,6 +32,7 @@ from ganhash_cli.engine import (
 )
 from ganhash_cli.engine.bundle import CHECKPOINTS, Bundle
 from ganhash_cli.engine.epochs import METRICS
+from ganhash_cli.engine.fakes import Judgement
 from ganhash_cli.engine.images import Collection, Pixels
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import Work
@@ -54,7 +55,7 @@ class FakePool:
     collection: Collection
     training_digest: str
     summary: dict[str, Any]
-    judgements: tuple[tuple[int, float] | None, ...] = ()
+    judgements: tuple[Judgement | None, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def main() -> None:
         modules=len(found),
         mutants=sum(map(tried, found.values())),
         killed=sum(score["killed"] for score in found.values()),
-        least_percent_of_a_module=round(100 * min(map(share, found.values()))),
+        percent_killed_of_the_weakest_module=round(100 * min(map(share, found.values()))),
     )
     sys.exit(any(share(score) < 0.8 for score in found.values()))
 

@@ -1,7 +1,6 @@
 """A table whose rows lie on two other servers is pushed to and asked as one."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,19 +29,20 @@ def servers() -> Iterator[list[str]]:
 @pytest.fixture
 def front(servers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed) -> Iterator[str]:
     """The front, with a prepared table, beside 36 images and their codes."""
-    psycopg = pytest.importorskip("psycopg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
     write_bundle(Path("model"))
     paint_classes(Path("folder"))
     paint(Path("img.png"), (190, 50, 50), seed=7)
     assert run(capsys, "encode", "folder")[0] == 0
-    subprocess.run([sys.executable, EXAMPLE, str(BITS), *servers], check=True, env=os.environ)
+    done = prepared(*servers)
+    assert done.returncode == 0, done.stderr
     yield servers[0]
-    for url in servers:
-        with psycopg.connect(url) as connection:
-            connection.execute("DROP TABLE IF EXISTS ganhash")
-            connection.execute("DROP EXTENSION IF EXISTS postgres_fdw CASCADE")
+    prepared(*servers, "--remove")
+
+
+def prepared(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, EXAMPLE, str(BITS), *arguments], capture_output=True, text=True)
 
 
 def rows(url: str) -> int:
@@ -78,6 +78,28 @@ def test_a_push_shares_the_rows_out_and_a_query_asks_all(front: str, servers: li
         for there in (["--index", front], ["--codes", "codes.h5"])
     ]
     assert measured[0]["map_at_all"] == measured[1]["map_at_all"]
+
+
+def test_a_table_is_prepared_everywhere_or_nowhere(front: str, servers: list[str], capsys: Printed) -> None:
+    done = prepared(*servers)
+    assert (done.returncode, done.stdout) == (1, "")
+    shard = servers[1].removeprefix("postgresql://tester@")
+    assert done.stderr == f'error: {shard}: relation "ganhash" already exists\n'
+    gone = "postgresql://tester@127.0.0.1:1/postgres"
+    done = prepared(front, servers[1], gone, "--name", "other")
+    assert (done.returncode, "Traceback" in done.stderr, "refused" in done.stderr) == (1, False, True)
+    done = prepared(*servers, "--name", "other")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "the table other is prepared on 2 shards and the front\n"
+    assert pushed(capsys, front, "--name", "other")["added"] == 36
+    assert prepared(*servers, "--name", "other", "--remove").returncode == 0
+
+
+def test_a_table_that_is_prepared_only_is_no_collection_yet(front: str, capsys: Printed) -> None:
+    code, _, error = run(capsys, "query", "img.png", "--index", front)
+    assert (code, "make it with `ganhash push codes.h5 --to URL`" in error) == (4, True), error
+    code, _, error = run(capsys, "query", "img.png", "--index", front, "--name", "my photos")
+    assert (code, "--to URL --name 'my photos'`" in error) == (4, True), error
 
 
 def test_a_push_again_brings_what_is_new_or_changed(front: str, capsys: Printed) -> None:
@@ -157,4 +179,6 @@ def test_a_shard_that_is_away_is_an_error_and_no_part_of_an_answer(
         connection.execute("ALTER SERVER ganhash_1 OPTIONS (SET port '1')")
     for verb in (["query", "img.png", "--index", front], ["push", "--to", front]):
         code, out, error = run(capsys, *verb)
-        assert (code, "ganhash_1" in error, "img" in out) == (4, True, False), (out, error)
+        assert (code, "img" in out) == (4, False), (out, error)
+        assert 'could not connect to server "ganhash_1": connection to server at "127.0.0.1", port 1 failed' in error
+        assert "CREATE USER MAPPING" in error

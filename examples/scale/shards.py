@@ -3,11 +3,14 @@
     python shards.py 48 postgresql://me@front/photos postgresql://me@one/photos postgresql://me@two/photos
 
 48 is the length of the codes in bits. Rows are shared out by their id. Passwords come from the URLs or from PGPASSWORD;
-PostgreSQL keeps those of the shards at the front, where its administrators can read them.
+PostgreSQL keeps those of the shards at the front, where its administrators can read them. All is prepared, or nothing.
+`--remove` instead removes the table everywhere, with all that is in it.
 """
 
 import argparse
 import os
+import sys
+from contextlib import ExitStack
 
 import psycopg
 from psycopg import sql
@@ -16,49 +19,55 @@ from psycopg.conninfo import conninfo_to_dict
 COLUMNS = "code bit({bits}) NOT NULL, path bytea NOT NULL, labels text[] NOT NULL, digest text NOT NULL"
 
 
-def prepare_shard(url: str, table: sql.Identifier, bits: int) -> None:
-    """Make the table that holds a part of the rows."""
-    with psycopg.connect(url) as shard:
-        shard.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        query = sql.SQL("CREATE TABLE {table} (id bigint PRIMARY KEY, " + COLUMNS + ")")
-        shard.execute(query.format(table=table, bits=sql.Literal(bits)))
+def prepare(front: psycopg.Connection, shards: list[psycopg.Connection], name: str, bits: int, urls: list[str]) -> None:
+    """Make a table on each shard, and the one at the front that has the rows of all."""
+    whole = "CREATE TABLE {table} (id bigint PRIMARY KEY, " + COLUMNS + ")"
+    for shard in shards:
+        run(shard, "CREATE EXTENSION IF NOT EXISTS vector")
+        run(shard, whole, table=sql.Identifier(name), bits=bits)
+    run(front, "CREATE EXTENSION IF NOT EXISTS vector")
+    run(front, "CREATE EXTENSION IF NOT EXISTS postgres_fdw")
+    parted = "CREATE TABLE {table} (id bigint NOT NULL, " + COLUMNS + ") PARTITION BY HASH (id)"
+    run(front, parted, table=sql.Identifier(name), bits=bits)
+    for number, url in enumerate(urls):
+        facts = conninfo_to_dict(url)
+        place = {key: facts[key] for key in ("host", "port", "dbname") if key in facts}
+        # With `extensions`, distances are computed and ordered where the rows are.
+        place |= {"extensions": "vector", "async_capable": "true", "batch_size": "1000"}
+        user = {"user": facts.get("user", ""), "password": facts.get("password") or os.environ.get("PGPASSWORD", "")}
+        server = sql.Identifier(f"{name}_{number}")
+        wrapped = "CREATE SERVER {server} FOREIGN DATA WRAPPER postgres_fdw OPTIONS ({place})"
+        run(front, wrapped, server=server, place=options(place))
+        mapped = "CREATE USER MAPPING FOR CURRENT_USER SERVER {server} OPTIONS ({user})"
+        run(front, mapped, server=server, user=options({key: value for key, value in user.items() if value}))
+        run(
+            front,
+            "CREATE FOREIGN TABLE {part} PARTITION OF {table} FOR VALUES WITH (MODULUS {count}, REMAINDER {number})"
+            " SERVER {server} OPTIONS (table_name {name})",
+            part=sql.Identifier(f"{name}_part_{number}"),
+            table=sql.Identifier(name),
+            count=len(urls),
+            number=number,
+            server=server,
+            name=name,
+        )
 
 
-def prepare_front(url: str, name: str, bits: int, shards: list[str]) -> None:
-    """Make the table that has the rows of all shards, and tell the server how these are reached."""
-    table = sql.Identifier(name)
-    with psycopg.connect(url) as front:
-        front.execute("CREATE EXTENSION IF NOT EXISTS vector")
-        front.execute("CREATE EXTENSION IF NOT EXISTS postgres_fdw")
-        query = sql.SQL("CREATE TABLE {table} (id bigint NOT NULL, " + COLUMNS + ") PARTITION BY HASH (id)")
-        front.execute(query.format(table=table, bits=sql.Literal(bits)))
-        for number, shard in enumerate(shards):
-            facts = conninfo_to_dict(shard)
-            place = {key: facts[key] for key in ("host", "port", "dbname") if key in facts}
-            # With `extensions`, distances are computed and ordered where the rows are.
-            place |= {"extensions": "vector", "async_capable": "true", "batch_size": "1000"}
-            user = {"user": facts["user"], "password": facts.get("password") or os.environ.get("PGPASSWORD", "")}
-            server, part = sql.Identifier(f"{name}_{number}"), sql.Identifier(f"{name}_part_{number}")
-            for query in (
-                sql.SQL("CREATE SERVER {server} FOREIGN DATA WRAPPER postgres_fdw OPTIONS ({place})"),
-                sql.SQL("CREATE USER MAPPING FOR CURRENT_USER SERVER {server} OPTIONS ({user})"),
-                sql.SQL(
-                    "CREATE FOREIGN TABLE {part} PARTITION OF {table} FOR VALUES WITH (MODULUS {count}, REMAINDER"
-                    " {number}) SERVER {server} OPTIONS (table_name {name})"
-                ),
-            ):
-                front.execute(
-                    query.format(
-                        table=table,
-                        part=part,
-                        server=server,
-                        name=sql.Literal(name),
-                        place=options(place),
-                        user=options(user),
-                        count=sql.Literal(len(shards)),
-                        number=sql.Literal(number),
-                    )
-                )
+def remove(front: psycopg.Connection, shards: list[psycopg.Connection], name: str) -> None:
+    """Undo what `prepare` did, whatever there is of it."""
+    for server in (front, *shards):
+        run(server, "DROP TABLE IF EXISTS {table}", table=sql.Identifier(name))
+    for number in range(len(shards)):
+        run(front, "DROP SERVER IF EXISTS {server} CASCADE", server=sql.Identifier(f"{name}_{number}"))
+
+
+def run(on: psycopg.Connection, query: str, /, **parts: sql.Composable | str | int) -> None:
+    """Run a query; texts and numbers become what SQL writes for them. An error names the server."""
+    named = {key: part if isinstance(part, sql.Composable) else sql.Literal(part) for key, part in parts.items()}
+    try:
+        on.execute(sql.SQL(query).format(**named))
+    except psycopg.Error as error:
+        raise SystemExit(f"error: {on.info.host}:{on.info.port}/{on.info.dbname}: {error}") from error
 
 
 def options(values: dict[str, str]) -> sql.Composed:
@@ -71,17 +80,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bits", type=int, help="the length of the codes")
     parser.add_argument("front", help="the URL of the server that is asked")
-    parser.add_argument(
-        "shards", nargs="+", help="the URLs of the servers that hold the rows, as the front reaches them"
-    )
+    parser.add_argument("shards", nargs="+", help="the URLs of the servers with the rows, as the front reaches them")
     parser.add_argument("--name", default="ganhash", help="the collection, if not %(default)s")
+    parser.add_argument("--remove", action="store_true", help="remove the table and its rows from all servers")
     given = parser.parse_args()
-    for shard in given.shards:
-        prepare_shard(shard, sql.Identifier(given.name), given.bits)
-    prepare_front(given.front, given.name, given.bits, given.shards)
-    print(
-        f"{given.name} has {len(given.shards)} shards; now: ganhash push codes.h5 --to {given.front.rpartition('@')[2]}"
-    )
+    if given.bits < 1:
+        parser.error(f"codes have one bit or more, not {given.bits}")
+    with ExitStack() as stack:  # which commits at its end, and undoes all that was done where anything fails
+        try:
+            front, *shards = [stack.enter_context(psycopg.connect(url)) for url in (given.front, *given.shards)]
+        except psycopg.Error as error:
+            raise SystemExit(f"error: {error}") from error
+        if given.remove:
+            remove(front, shards, given.name)
+        else:
+            prepare(front, shards, given.name, given.bits, given.shards)
+    done = "removed from" if given.remove else "prepared on"
+    print(f"the table {given.name} is {done} {len(given.shards)} shards and the front", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ class Remote:
 
     def __init__(self, address: Address, name: str, plugin: Plugin, index: Index, *, read: bool = True) -> None:
         self.path = f"{name} at {address}"
+        self._name = name
         self.index = index
         self._address, self._plugin = address, plugin
         self.header: Header | None = None
@@ -69,7 +71,8 @@ class Remote:
     def require_header(self) -> Header:
         """Return the header; `InputError` where there is no such collection."""
         if self.header is None:
-            raise InputError(f"there is no {self.path}", hint="make it with `ganhash push codes.h5 --to URL`")
+            named = "" if self._name == NAME else f" --name {shlex.quote(self._name)}"
+            raise InputError(f"there is no {self.path}", hint=f"make it with `ganhash push codes.h5 --to URL{named}`")
         return self.header
 
     def _require_ours(self, facts: Mapping[str, str]) -> None:

@@ -345,6 +345,10 @@ class PgVector:
             raise ValueError(_first_line(error)) from error
         except errors.DiskFull as error:
             raise OSError(_first_line(error), "make space where the server runs, and push again: it goes on") from error
+        except errors.SqlclientUnableToEstablishSqlconnection as error:
+            said = f"{_first_line(error)}: {(error.diag.message_detail or '').partition(chr(10))[0]}"
+            hint = "see that this shard runs, and what CREATE SERVER and CREATE USER MAPPING told of it"
+            raise OSError(said, hint) from error
         except errors.OperationalError as error:
             raise OSError(_first_line(error), "see that the server runs, and PGPASSWORD or ~/.pgpass") from error
         except errors.Error as error:

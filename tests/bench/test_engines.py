@@ -63,7 +63,7 @@ def milvus() -> Iterator[str]:
 
 
 def test_postgresql(postgresql: str, codes: Path, rows: Rows, report: Report) -> None:
-    """The client copies rows that lie ready in memory into a table with a primary key, and scans that."""
+    """The client copies rows that lie ready in memory into a table with a primary key."""
     import psycopg
 
     connection = psycopg.connect(postgresql, autocommit=True)
@@ -81,7 +81,9 @@ def test_postgresql(postgresql: str, codes: Path, rows: Rows, report: Report) ->
         connection.execute("ANALYZE raw")
 
     def ask(code: Codes) -> None:
-        query = "SELECT code <~> %s::bit(64) AS distance, id, path, labels FROM raw ORDER BY distance, path LIMIT %s"
+        query = (
+            "SELECT code <~> %s::bit(64) AS distance, id, path, labels FROM ganhash ORDER BY distance, path LIMIT %s"
+        )
         connection.execute(query, (bit_strings(code[None], BITS)[0], K)).fetchall()
 
     with connection:
@@ -113,7 +115,7 @@ def test_milvus(milvus: str, codes: Path, rows: Rows, report: Report) -> None:
         client.query("raw", filter="", output_fields=["count(*)"])
 
     def ask(code: Codes) -> None:
-        client.search("raw", [code.tobytes()], limit=K, output_fields=["path", "labels"])
+        client.search(remote.NAME, [code.tobytes()], limit=K, output_fields=["path", "labels"])
 
     _compare("Milvus", milvus, codes, push, ask, report)
 
@@ -121,7 +123,7 @@ def test_milvus(milvus: str, codes: Path, rows: Rows, report: Report) -> None:
 def _compare(
     name: str, url: str, codes: Path, push: Callable[[], None], ask: Callable[[Codes], None], report: Report
 ) -> None:
-    """Push and ask in turn, ganhash and the bare client."""
+    """Push and ask in turn, ganhash and the bare client; asked are the same rows, those that ganhash brought."""
     with remote.opened(url) as opened:
         ours, peer = seconds(ROUNDS, lambda: finish(pusher.push(codes, opened, replace=True)), push)
         what = f"push to {name}, {COUNT:,} codes of {BITS} bits"

@@ -107,12 +107,13 @@ class Milvus:
         digests: Sequence[str],
     ) -> None:
         """Upsert the rows in one request."""
+        texts = {names: json.dumps(names, ensure_ascii=False) for names in set(labels)}
         rows = [
             {
                 "id": number,
                 "code": code.tobytes(),
                 "path": quote_from_bytes(path, safe=_READABLE),
-                "labels": json.dumps(names, ensure_ascii=False),
+                "labels": texts[names],
                 "digest": digest,
             }
             for number, code, path, names, digest in zip(ids, codes, paths, labels, digests, strict=True)

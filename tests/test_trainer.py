@@ -373,9 +373,11 @@ def test_fakes_without_classes_cannot_be_labelled(coloured: Path, tmp_path: Path
 
 def test_labelled_fakes_move_the_network_by_their_weight(coloured: Path, tmp_path: Path):
     fakes = scored(tmp_path / "fakes", coloured, [0.9] * 3)
-    alone, _ = finish(run(coloured, tmp_path / "alone", settings()))
-    beside, _ = finish(run(coloured, tmp_path / "beside", settings(fakes_as="labels"), fakes))
-    weightless, _ = finish(run(coloured, tmp_path / "none", settings(fakes_as="labels", label_weight=0.0), fakes))
+    alone, _ = finish(run(coloured, tmp_path / "alone", settings(epochs=1)))
+    beside, _ = finish(run(coloured, tmp_path / "beside", settings(epochs=1, fakes_as="labels"), fakes))
+    weightless, _ = finish(
+        run(coloured, tmp_path / "none", settings(epochs=1, fakes_as="labels", label_weight=0.0), fakes)
+    )
     assert beside.digests[bundle.WEIGHTS] != alone.digests[bundle.WEIGHTS]
     assert weightless.digests[bundle.WEIGHTS] == alone.digests[bundle.WEIGHTS]
 

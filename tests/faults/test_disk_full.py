@@ -22,7 +22,7 @@ from scenes import RESUMED, VIEWS, Scene
 import forked
 import postgres
 from bench import crowds
-from ganhash_cli.engine import codes
+from ganhash_cli.engine import codes, pusher
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.fakes import Fakes
 from linear_hash import write_bundle
@@ -181,6 +181,7 @@ def test_a_full_disk_of_postgresql_is_told_and_the_push_goes_on(
     monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
     monkeypatch.chdir(tmp_path)
     count = 60_000
+    monkeypatch.setattr(pusher, "BATCH", 8192)  # so that some fit
     crowds.write(Path("codes.h5"), crowds.clustered(count, 64), 64)
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))  # pytest's own are for one user alone

@@ -103,7 +103,7 @@ def test_of_several_processes_only_the_first_saves(tmp_path: Path, monkeypatch: 
 
 
 def test_what_is_no_table_is_no_state(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, 1, [1, 2])  # type: ignore[arg-type]
+    checkpoint.save(tmp_path, 1, [1, 2])  # type: ignore[arg-type]  # no state, which is the point
     with pytest.raises(CorruptError, match=r"step-00000001\.ckpt is no checkpoint: it holds no table") as caught:
         checkpoint.load_latest(tmp_path)
     assert caught.value.hint == "start again with --overwrite"

@@ -223,15 +223,14 @@ def test_a_sound_file_is_verified(stored: Path) -> None:
 
 
 def test_a_changed_byte_of_the_codes_is_found(spaced: Path) -> None:
-    stored = spaced
-    codes.write(stored, HEADER, rows())
-    with h5py.File(stored) as file:
+    codes.write(spaced, HEADER, rows())
+    with h5py.File(spaced) as file:
         offset = file["codes"].id.get_offset()
-    content = bytearray(stored.read_bytes())
+    content = bytearray(spaced.read_bytes())
     content[offset] ^= 1
-    stored.write_bytes(content)
-    with refused_as_damaged(stored, "damaged: the checksum of codes is wrong$"):
-        codes.verify(stored)
+    spaced.write_bytes(content)
+    with refused_as_damaged(spaced, "damaged: the checksum of codes is wrong$"):
+        codes.verify(spaced)
 
 
 def test_no_file_says_how_to_make_one(tmp_path: Path) -> None:
@@ -261,16 +260,15 @@ def test_a_file_of_another_kind_is_refused(spaced: Path, read: Callable[[Path], 
 
 
 def test_a_damaged_chunk_of_names_is_found_when_it_is_read(spaced: Path) -> None:
-    stored = spaced
-    codes.write(stored, HEADER, rows())
-    with h5py.File(stored) as file:
+    codes.write(spaced, HEADER, rows())
+    with h5py.File(spaced) as file:
         offset = file["path_bytes"].id.get_chunk_info(0).byte_offset
-    content = bytearray(stored.read_bytes())
+    content = bytearray(spaced.read_bytes())
     content[offset + 4] ^= 1
-    stored.write_bytes(content)
-    with codes.open_codes(stored) as found:
+    spaced.write_bytes(content)
+    with codes.open_codes(spaced) as found:
         for read in (lambda: found.path_of(0), found.verify):
-            with refused_as_damaged(stored, "not a sound codes file: path_bytes: "):
+            with refused_as_damaged(spaced, "not a sound codes file: path_bytes: "):
                 read()
 
 

@@ -20,7 +20,7 @@ from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.remote import Remote
 from ganhash_cli.errors import PluginError, UsageError
 
-BATCH = 32_768  # images; a push that is killed loses less than this, and half of it costs a tenth of the speed
+BATCH = 32_768  # images; a push that is killed loses less than this, and smaller ones are slower
 
 
 @dataclass(frozen=True)

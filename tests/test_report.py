@@ -59,6 +59,24 @@ def test_tables_show_each_regime_its_arms_and_whether_fakes_beat_their_rivals(li
     assert row in made["rivals"]
 
 
+def test_lengths_of_codes_stand_in_order_with_the_same_seeds_of_the_main_experiment() -> None:
+    lines = [
+        line(arm, seed, experiment="bits", bits=bits, images_per_class=500, map=0.4 + bits / 1000 + gain)
+        for bits in (64, 12)
+        for arm, gain in (("A", 0.0), ("D", -0.01), ("H", 0.02))
+        for seed in range(3)
+    ]
+    main = [line(arm, seed, images_per_class=500) for arm in "ADH" for seed in range(5)]
+    other = [line("A", 0), line("A", 0, images_per_class=500, dataset="other")]
+    rows = REPORT["lengths"](REPORT["of"]([*lines, *main, *other], "bits")).splitlines()
+    assert rows[0] == "**cifar10, 500 images a class, `smallconv` at 32 pixels**"
+    assert rows[4:] == [
+        "| 12 | 0.412 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
+        "| 48 | 0.600 | **+1.0 ± 0.0** | **+3.1 ± 0.3** | **+2.1 ± 0.3** | 3 |",
+        "| 64 | 0.464 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
+    ]
+
+
 def test_losses_are_in_the_order_of_what_they_reach_those_without_labels_first() -> None:
     lines = [
         line("A", 0, experiment="losses", loss=loss, map=value, protocol=protocol)
@@ -132,6 +150,7 @@ def test_remedies_stand_beside_the_bare_arm_of_their_loss() -> None:
 
 def test_plots_are_drawn_and_equal_for_equal_lines(lines: list[dict[str, Any]], tmp_path: Path) -> None:
     sweep = [line("A", 0, experiment="lambda"), line("D", 0, experiment="lambda", weight=1.0)]
+    sweep.append(line("A", 0, dataset="another that is not drawn"))
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         REPORT["draw"](lines + sweep, tmp_path / name)

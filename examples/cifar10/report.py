@@ -140,6 +140,25 @@ def rivals(lines: list[Line]) -> str:
     return table(head, rows)
 
 
+def lengths(lines: list[Line]) -> str:
+    """Return for each length of the codes what the arms reach on P1, with the seeds that all lengths have."""
+    parts = []
+    queries = [line for line in lines if line["protocol"] == "P1"]
+    for (dataset, backbone, side, count), members in groups(
+        queries, "dataset", "backbone", "side", "images_per_class"
+    ).items():
+        rows = []
+        for (bits,), runs in groups(members, "bits").items():
+            bare = [line for line in runs if line["arm"] == "A"]
+            compared = (("D", "A"), ("H", "A"), ("H", "D"))
+            differences = [signed(paired(runs, *arms)) for arms in compared]
+            rows.append([str(bits), _mean(bare, "map"), *differences, str(len(bare))])
+        title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels**"
+        head = ["bits", "A nothing", "D less A, points", "H less A, points", "H less D, points", "seeds"]
+        parts.append(f"{title}\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
 def earlier(lines: list[Line]) -> str:
     """Return for each regime what an earlier way to normalise fakes came to, less the arm without anything added."""
     rows = []
@@ -295,14 +314,22 @@ def _save(figure: Any, path: Path) -> None:
 def of(lines: list[Line], experiment: str) -> list[Line]:
     """Return the lines of one experiment; weights are compared within one network alone.
 
-    Beside the fakes that were normalised by running statistics stands the arm without any, which is as it was.
+    Beside the fakes that were normalised by running statistics stands the arm without any, which is as it was; beside
+    codes of other lengths those of the main experiment.
     """
     found = [line for line in lines if line["experiment"] == experiment]
-    if experiment == "running-statistics" and found:
-        alike = {tuple(line[key] for key in REGIME) for line in found}
-        bare = [line for line in of(lines, "main") if line["arm"] == "A"]
-        return [*found, *(line for line in bare if tuple(line[key] for key in REGIME) in alike)]
+    if experiment == "running-statistics":
+        return [*found, *_beside(found, [line for line in of(lines, "main") if line["arm"] == "A"], *REGIME)]
+    if experiment == "bits":
+        alike = [key for key in REGIME if key != "bits"]
+        return [*found, *_beside(found, of(lines, "main"), *alike, "arm", "seed")]
     return found if experiment != "lambda" else [line for line in found if line["backbone"] == "smallconv"]
+
+
+def _beside(found: list[Line], others: list[Line], *keys: str) -> list[Line]:
+    """Return those of the others that have the values of `keys` of one that was found."""
+    alike = groups(found, *keys)
+    return [line for line in others if tuple(line[key] for key in keys) in alike]
 
 
 def tables(lines: list[Line]) -> dict[str, str]:
@@ -310,6 +337,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
     made: dict[str, tuple[str, Callable[[list[Line]], str]]] = {
         "arms": ("main", arms),
         "rivals": ("main", rivals),
+        "bits": ("bits", lengths),
         "earlier": ("running-statistics", earlier),
         "weights": ("lambda", weights),
         "remedies": ("remedy", remedies),
@@ -322,7 +350,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
 
 def draw(lines: list[Line], folder: Path) -> None:
     """Draw every plot that these lines have figures for."""
-    scratch = [line for line in of(lines, "main") if line["backbone"] == "smallconv" and line["bits"] == 48]
+    scratch = [line for line in of(lines, "main") if (line["dataset"], line["backbone"]) == ("cifar10", "smallconv")]
     if scratch:
         plot_arms(scratch, folder / "arms.png")
     if sweep := of(lines, "lambda"):

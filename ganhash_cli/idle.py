@@ -31,7 +31,29 @@ def _at_url(given: Given) -> bool:
 _REMOTE = _Idle(("name", "option"), lambda given: not _at_url(given), "needs an index at a URL, which --index names")
 _LOCAL = _Idle(("codes", "untrusted"), _at_url, "needs a codes file, and --index searches elsewhere")
 _NUL = "separates names on stdin"
+_FITTED = _Idle(
+    (
+        *("epochs", "batch", "augment", "entropy", "entropy_weight", "entropy_on", "fakes", "fakes_as"),
+        *("fakes_per_real", "fake_filter", "label_weight", "learning_rate", "weight_decay", "validation"),
+    ),
+    lambda given: given["loss"] == "itq",
+    "means nothing to --loss itq, which fits at once and takes no steps",
+)
 _IDLE = {
+    "train": (
+        _FITTED,
+        _Idle(
+            ("fakes", "fakes_as", "fake_filter", "label_weight"),
+            lambda given: given["no_fakes"],
+            "says how to use fakes, and --no-fakes to use none",
+            "no_fakes",
+        ),
+        _Idle(
+            ("fake_filter", "label_weight"),
+            lambda given: given["fakes_as"] == "entropy",
+            "is about labelled fakes, and needs --fakes-as labels or both",
+        ),
+    ),
     "query": (
         _REMOTE,
         _LOCAL,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganhash_cli.engine import boundary, fitting, generator, images, sampling, training_state
+from ganhash_cli.engine import boundary, fitting, generator, images, sampling, trainer, training_state
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.losses.entropy import uniform
 from ganhash_cli.engine.model import HashNet
@@ -107,12 +107,15 @@ def test_classes_whose_centres_agree_have_no_boundary() -> None:
     assert loss_of(state(), pixels, [(0, 1), (1, 2)]) == 0.0
 
 
-def test_centres_are_the_mean_logits_of_a_class_when_it_was_last_seen() -> None:
+def test_centres_follow_the_mean_logits_of_the_classes_that_are_seen() -> None:
     at = state()
     logits = torch.arange(24.0).view(4, 6)
     labels = torch.tensor([[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]], dtype=torch.bool)
+    means = torch.stack([logits[:2].mean(0), logits[2:].mean(0)])
     fitting._note_centres(at, logits, labels)
-    torch.testing.assert_close(at.centres[[0, 2]], torch.stack([logits[:2].mean(0), logits[2:].mean(0)]))
+    torch.testing.assert_close(at.centres[[0, 2]], 0.1 * means)
+    fitting._note_centres(at, -logits, labels)
+    torch.testing.assert_close(at.centres[[0, 2]], 0.9 * 0.1 * means - 0.1 * means)
     assert at.centres[1].tolist() == [0.0] * 6
 
 
@@ -120,7 +123,19 @@ def test_boundary_fakes_are_never_labelled(coloured: Path, tmp_path: Path) -> No
     made = make(coloured, tmp_path / "fakes", boundary=True, count=6)
     pixels = finish(images.load(made.collection, 32, strict=True))
     with pytest.raises(UsageError, match="no one class each"):
-        sampling.share_out(pixels, made.judgements, 3, "labels", 0.0)
+        sampling.share_out(pixels, made.judgements, made.class_names, made.class_names, "labels", 0.0)
+
+
+def test_boundary_fakes_are_for_all_bits_where_images_have_no_labels(coloured: Path, tmp_path: Path) -> None:
+    made = make(coloured, tmp_path / "fakes", boundary=True, count=6)
+    chosen = TrainSettings(
+        backbone=registry.identify("backbone", "smallconv", {"width": "4"}),
+        **{"bits": 8, "epochs": 1, "batch": 8, "size": 32, "loss": "contrastive"},
+    )
+    pool = trainer.FakePool(made.collection, made.training_digest, made.summary, made.judgements)
+    collection = images.from_folder(coloured)
+    done, _ = finish(trainer.train(collection, "test", chosen, tmp_path / "model", fakes=pool, device=CPU))
+    assert done.metrics["training_images"] == len(collection.entries)
 
 
 @pytest.mark.parametrize("name", ["sngan", "sngan-resnet", "wgan-gp", "progan", "ddpm", "tiny"])

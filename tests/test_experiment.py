@@ -84,6 +84,41 @@ def test_a_remedy_changes_its_settings_and_stands_in_its_lines(
     assert len({line["digests"]["weights"] for line in lines}) == 2
 
 
+def test_one_work_folder_keeps_the_pixels_of_two_data_sets_apart(runner: dict[str, Any], folder: Path) -> None:
+    other, work = folder.parent / "other", folder.parent / "work"
+    for number, (name, colour) in enumerate(COLOURS.items()):
+        for index in range(20):
+            paint(other / "train" / name / f"{index:02}.png", colour, 5000 + 100 * number + index)
+    work.mkdir()
+    first, second = (np.array(runner["Data"](place, 32, work).pixels) for place in (folder, other))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(runner["Data"](folder, 32, work).pixels, first)
+
+
+def test_an_image_that_comes_later_is_among_the_images(runner: dict[str, Any], folder: Path) -> None:
+    (folder.parent / "work").mkdir()
+    runner["Data"](folder, 32, folder.parent / "work")
+    paint(folder / "train" / "red" / "99.png", COLOURS["red"], 99)
+    data = runner["Data"](folder, 32, folder.parent / "work")
+    assert len(data.pixels) == len(data.labels) == 61
+
+
+def test_validation_and_queries_are_two_runs_under_one_name(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(runner, monkeypatch, folder, "--arms", "A", "--losses", "itq")
+    lines = start(runner, monkeypatch, folder, "--arms", "A", "--losses", "itq", "--validate")
+    assert [line["protocol"] for line in lines] == ["P1", "P1'", "validation"]
+
+
+def test_smoothed_labels_are_refused_for_a_loss_that_has_none(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        start(runner, monkeypatch, folder, "--losses", "dpsh")
+    assert "arm I smooths the labels of --losses csq alone" in capsys.readouterr().err
+
+
 def test_validation_needs_images_to_spare(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

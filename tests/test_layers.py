@@ -17,7 +17,19 @@ FOUNDATIONS = [
 ]
 ORDER = [
     *FOUNDATIONS,
-    *("checkpoint", "augment", "diffaugment", "fakes", "sampling", "backbones", "quality", "judge", "verdict", "grid"),
+    *(
+        "checkpoint",
+        "stability",
+        "augment",
+        "diffaugment",
+        "fakes",
+        "sampling",
+        "backbones",
+        "quality",
+        "judge",
+        "verdict",
+        "grid",
+    ),
     *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
     *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),

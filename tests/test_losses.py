@@ -1,6 +1,7 @@
 """The losses against slow, obvious numpy, and the identity behind the maximum-entropy loss."""
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -101,8 +102,15 @@ def test_an_image_of_three_classes_has_the_majority_of_their_bits():
     assert np.array_equal(target_bits(torch.ones(1, 3, dtype=torch.bool), 48)[0].numpy(), votes >= 2)
 
 
-def test_an_image_of_two_classes_has_the_bits_of_the_first_where_they_differ():
-    assert np.array_equal(target_bits(torch.ones(1, 2, dtype=torch.bool), 48)[0].numpy(), centres(2, 48)[0])
+def test_an_image_of_two_classes_lies_between_their_centres_and_not_on_one():
+    pairs = torch.tensor([[a in pair for a in range(6)] for pair in itertools.combinations(range(6), 2)])
+    targets, rows = target_bits(pairs, 48).numpy(), centres(6, 48)
+    assert len({tuple(target) for target in targets}) == 15
+    for pair, target in zip(itertools.combinations(range(6), 2), targets, strict=True):
+        first, second = rows[list(pair)]
+        assert np.array_equal(target[first == second], first[first == second])
+        assert min((target != first).sum(), (target != second).sum()) >= 4
+    assert np.array_equal(target_bits(pairs, 48).numpy(), targets)
 
 
 def test_hadamard_rows_differ_in_half_of_the_bits():
@@ -167,6 +175,21 @@ def test_hashnet_weighs_similar_and_dissimilar_pairs_by_what_the_other_group_out
     weight = np.where(s, 36 / s.sum(), 36 / (~s).sum())
     wanted = np.mean(weight * (np.log1p(np.exp(theta)) - s * theta))
     assert float(hashnet(z, one_hot(*PAIRED), progress, alpha=0.2)) == pytest.approx(wanted)
+
+
+def test_hashnet_weighs_a_similar_pair_by_the_share_of_their_labels_that_both_have():
+    z, labels = logits(4, 5), torch.tensor([[1, 1, 0], [1, 0, 0], [0, 1, 1], [0, 0, 1]]).bool()
+    g, y = np.tanh(z.numpy()), labels.int().numpy()
+    terms = []
+    for i, j in itertools.product(range(4), repeat=2):
+        theta, both, either = 0.1 * g[i] @ g[j], (y[i] & y[j]).sum(), (y[i] | y[j]).sum()
+        share = both / either if both else 1.0
+        terms.append((both > 0, share * (np.log1p(np.exp(theta)) - (both > 0) * theta)))
+    similar = [term for alike, term in terms if alike]
+    others = [term for alike, term in terms if not alike]
+    assert (len(similar), len(others)) == (10, 6)
+    wanted = sum(similar) / 10 + sum(others) / 6
+    assert float(hashnet(z, labels, 0.0)) == pytest.approx(wanted)
 
 
 def test_hashnet_takes_a_batch_of_one_class():
@@ -301,6 +324,42 @@ def test_more_classes_than_centres_are_refused():
 def test_a_value_that_a_loss_cannot_take_is_refused():
     with pytest.raises(UsageError, match="smoothing=2 is not a share"):
         losses.require_usable("csq", {"smoothing": 2.0}, classes=4, bits=8)
+
+
+def test_the_room_that_a_refusal_tells_of_is_there():
+    with pytest.raises(UsageError, match="4 bits have room for 8 hash centres, not for 9"):
+        losses.require_usable("csq", {}, classes=9, bits=4)
+    losses.require_usable("csq", {}, classes=8, bits=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("orthohash", "scale", -8.0),
+        ("contrastive", "temperature", -1.0),
+        ("csq", "quantisation", -1000.0),
+        ("greedyhash", "penalty", -10.0),
+        ("dpn", "margin", float("nan")),
+        ("hashnet", "sharpest", float("inf")),
+    ],
+)
+def test_a_number_that_would_reverse_a_loss_is_refused_with_its_name(name: str, option: str, value: float):
+    with pytest.raises(UsageError, match=f"--loss {name}: {option}=.* must be a number from 0"):
+        losses.require_usable(name, {option: value}, classes=3, bits=8)
+
+
+def test_a_number_that_leaves_no_loss_is_refused_with_its_name():
+    with pytest.raises(UsageError, match=r"--loss contrastive with temperature=0\.0 gives nan"):
+        losses.require_usable("contrastive", {"temperature": 0.0}, classes=3, bits=8)
+
+
+def test_centres_of_many_classes_take_seconds_and_are_still_far_apart():
+    began = time.perf_counter()
+    rows = centres(1000, 48)
+    assert time.perf_counter() - began < 20
+    some = rows[::10]
+    differing = (some[:, None] != some[None]).sum(2)
+    assert differing[~np.eye(len(some), dtype=bool)].min() >= 12
 
 
 def test_as_many_classes_as_centres_find_one_each():

@@ -51,10 +51,10 @@ def test_tables_show_each_regime_its_arms_and_whether_fakes_beat_their_rivals(li
     assert made["arms"].count("**cifar10, ") == 2
     assert made["arms"].index("50 images") < made["arms"].index("100 images")
     assert (
-        "| H fakes both ways, by their scores | 0.631 | **+3.1 ± 0.3** | 0.631 | **+3.1 ± 0.3** | 26.9 |"
+        "| H fakes both ways, by their scores | 0.1 | 0.631 | **+3.1 ± 0.3** | 0.631 | **+3.1 ± 0.3** | 26.9 |"
         in made["arms"]
     )
-    assert "| A nothing | 0.600 |  | 0.600 |  | 30.0 | 0.200 |  | 0.400 | 3 |" in made["arms"]
+    assert "| A nothing |  | 0.600 |  | 0.600 |  | 30.0 | 0.200 |  | 0.400 | 3 |" in made["arms"]
     row = "| cifar10, 50 a class, `smallconv` at 32, 48 bits | **+3.1 ± 0.3** |  |  | **+2.1 ± 0.3** |  |  |"
     assert row in made["rivals"]
 

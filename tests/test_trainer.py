@@ -1,6 +1,7 @@
 """Training: what it writes, what it refuses, and that a stopped run ends like one that was not."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ganhash_cli.commands.train import Augment, EntropyOn, Loss
 from ganhash_cli.engine import (
     bits,
     bundle,
+    checkpoint,
     decoding,
     devices,
     files,
@@ -29,6 +31,7 @@ from ganhash_cli.engine.devices import Precision
 from ganhash_cli.engine.epochs import METRICS
 from ganhash_cli.engine.fakes import Judgement
 from ganhash_cli.engine.losses import LOSSES
+from ganhash_cli.engine.losses.csq import csq
 from ganhash_cli.engine.model import HashNet
 from ganhash_cli.engine.progress import Work, finish
 from ganhash_cli.engine.runtime import open_runtime
@@ -186,7 +189,7 @@ def test_fakes_made_from_other_images_are_refused(coloured: Path, tmp_path: Path
         finish(run(coloured, tmp_path / "model", fakes=pool(coloured, "another digest")))
 
 
-def test_fakes_change_the_weights_but_not_the_running_statistics_of_a_step(coloured: Path, tmp_path: Path):
+def test_fakes_change_the_weights_and_are_remembered(coloured: Path, tmp_path: Path):
     digest = images.content_digest(images.from_folder(coloured))
     for index in range(6):
         paint(tmp_path / "fakes" / f"{index}.png", (128, 128, 128), seed=index)
@@ -242,6 +245,71 @@ def test_rows_of_a_csv_marked_val_are_the_validation_split(coloured: Path, tmp_p
     assert done.metrics["validation_images"] == 6
 
 
+@pytest.mark.parametrize("held", ["red,green", "red,green,blue"])
+def test_rows_that_leave_nothing_to_learn_from_are_refused(coloured: Path, tmp_path: Path, held: str):
+    rows = ["path,label,split"]
+    rows += [f"{c}/{i:02}.png,{c},{'val' if c in held else 'train'}" for c in COLOURS for i in range(12)]
+    found = "1 class in 12" if held == "red,green" else "0 classes in 0"
+    with pytest.raises(InputError, match=f"two classes of two images or more, but found {found} usable images"):
+        train_from_csv(coloured, rows, tmp_path / "model")
+
+
+def test_a_class_that_only_queries_have_is_none_to_train_on(coloured: Path, tmp_path: Path):
+    rows = ["path,label,split", *(f"{c}/{i:02}.png,{c},train" for c in COLOURS for i in range(11))]
+    rows += [f"{c}/11.png,{'aardvark' if c == 'red' else c},query" for c in COLOURS]
+    (coloured / "list.csv").write_text("\n".join(rows))
+    part = images.training_part(images.from_csv(coloured / "list.csv"))
+    assert part.class_names == ("blue", "green", "red")
+    assert {entry.path.split(b"/")[0].decode(): part.class_names[entry.labels[0]] for entry in part.entries} == {
+        name: name for name in COLOURS
+    }
+
+
+def test_of_images_with_several_labels_hardly_more_are_held_out_than_asked_and_no_class_goes():
+    rng = np.random.default_rng(0)
+    shares = []
+    for seed in range(50):
+        labels = rng.random((80, 10)) < [0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.5, 0.3, 0.1, 0.05]  # five an image
+        held = sampling.hold_out(labels, 0.1, seed)
+        assert (labels[~held].sum(0) >= np.minimum(labels.sum(0), 2)).all()
+        shares.append(held.mean())
+    assert 0.1 <= np.mean(shares) < 0.14  # what one class draws counts for the rest, and may be more than their share
+    assert sampling.hold_out(np.ones((20, 3), np.bool_), 0.1, 0).sum() == 2
+
+
+def test_images_of_one_label_each_are_held_out_as_before():
+    labels = np.eye(3, dtype=np.bool_)[np.repeat([0, 1, 2], [20, 10, 2])]
+    held = sampling.hold_out(labels, 0.25, 0)
+    assert labels[held].sum(0).tolist() == [5, 2, 0]
+
+
+def test_a_batch_without_a_triplet_is_drawn_again():
+    labels = np.zeros((40, 3), np.bool_)
+    labels[:38, 0] = True
+    labels[::8, 1] = labels[38:, 2] = True
+    first = [sampling.draw(labels, 8, 0, step) for step in range(50)]
+    found = [sampling.draw_triplets(labels, 8, 0, step) for step in range(50)]
+
+    def lacks(chosen: np.ndarray) -> bool:
+        alike = labels[chosen].astype(int) @ labels[chosen].T.astype(int) > 0
+        return bool(alike.all())
+
+    assert any(map(lacks, first))
+    assert not any(map(lacks, found))
+    assert all(np.array_equal(a, b) for a, b in zip(first, found, strict=True) if not lacks(a))
+
+
+def test_images_of_which_no_batch_has_a_triplet_are_refused_with_the_step():
+    labels = np.ones((30, 2), np.bool_)
+    with pytest.raises(UsageError, match="step 7: of 100 batches of 8 images none has two similar images"):
+        sampling.draw_triplets(labels, 8, 0, 7)
+
+
+def test_without_labels_no_image_is_twice_in_a_batch():
+    assert sorted(sampling.draw(np.zeros((8, 0), np.bool_), 32, 0, 0)) == list(range(8))
+    assert len(set(sampling.draw(np.zeros((80, 0), np.bool_), 32, 0, 0))) == 32
+
+
 def test_images_with_several_labels_train(coloured: Path, tmp_path: Path):
     rows = ["path,label,label"]
     rows += [f"{c}/{i:02}.png,{c},{'even' if i % 2 else ''}" for c in COLOURS for i in range(12)]
@@ -279,10 +347,52 @@ def test_a_stopped_run_goes_on_with_its_classifier(coloured: Path, tmp_path: Pat
     assert files.sha256(tmp_path / "stopped" / bundle.WEIGHTS) == files.sha256(tmp_path / "whole" / bundle.WEIGHTS)
 
 
-def test_training_that_diverges_stops_and_says_at_which_step(coloured: Path, tmp_path: Path):
-    endless = settings(loss="dsh", loss_options={"margin": 12.0, "regulariser": float("inf")})
-    with pytest.raises(UsageError, match=r"training diverged at step 0: dsh inf"):
-        finish(run(coloured, tmp_path / "model", endless))
+class Failing(torch.autograd.Function):
+    """Passes numbers on, and sends back gradients that are none."""
+
+    @staticmethod
+    def forward(_: object, logits: torch.Tensor) -> torch.Tensor:
+        return logits.clone()
+
+    @staticmethod
+    def backward(_: object, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]  # of one number
+        return gradient * float("nan")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "told"),
+    [
+        (lambda z: z * float("inf"), r"training diverged at step 3: csq (inf|nan), gradient nan"),
+        (Failing.apply, r"training diverged at step 3: csq 0\.\d+, gradient nan"),
+    ],
+    ids=["loss", "gradient"],
+)
+def test_training_that_diverges_stops_says_at_which_step_and_keeps_the_state_before_it(
+    breaks: Callable[[torch.Tensor], torch.Tensor],
+    told: str,
+    coloured: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    chosen, steps = settings(loss="csq", epochs=1, validation=0.0), 0
+
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        return csq(breaks(logits) if steps == 4 else logits, labels)  # the first call tries the loss
+
+    with monkeypatch.context() as patched:
+        patched.setitem(LOSSES, "csq", loss)
+        with pytest.raises(UsageError, match=told) as raised:
+            finish(run(coloured, tmp_path / "model", chosen))
+    assert "the state before that step is saved" in str(raised.value.hint)
+    step, record = checkpoint.load_latest(tmp_path / "model" / bundle.CHECKPOINTS) or (0, {})
+    assert step == 2
+    assert all(bool(value.isfinite().all()) for value in (*record["network"].values(), record["centres"]))
+    # Nothing of the step that failed is in it: the run ends as one that did not fail.
+    finish(run(coloured, tmp_path / "model", chosen))
+    finish(run(coloured, tmp_path / "whole", chosen))
+    assert files.sha256(tmp_path / "model" / bundle.WEIGHTS) == files.sha256(tmp_path / "whole" / bundle.WEIGHTS)
 
 
 def test_a_label_that_every_image_has_is_named(coloured: Path, tmp_path: Path):
@@ -342,7 +452,8 @@ def test_fakes_are_used_as_they_shall_be(use: str, threshold: float, wanted: set
 def test_fakes_are_parted_by_their_scores(tmp_path: Path, coloured: Path):
     fakes = scored(tmp_path / "fakes", coloured, [0.1, 0.5, 0.9] * 3)
     pixels = finish(images.load(fakes.collection, 32, strict=True))
-    found = sampling.share_out(pixels, fakes.judgements, 3, "both", 0.5)
+    names = fakes.collection.class_names
+    found = sampling.share_out(pixels, fakes.judgements, names, names, "both", 0.5)
     assert np.array_equal(found.ambiguous, pixels.array[::3])
     assert np.array_equal(found.realistic, pixels.array[[1, 2, 4, 5, 7, 8]])
     assert found.labels.argmax(1).tolist() == [0, 0, 1, 1, 2, 2]
@@ -351,9 +462,32 @@ def test_fakes_are_parted_by_their_scores(tmp_path: Path, coloured: Path):
 def test_a_fake_has_the_label_that_its_teacher_gives_it(tmp_path: Path, coloured: Path):
     fakes = scored(tmp_path / "fakes", coloured, [0.9] * 3)
     pixels = finish(images.load(fakes.collection, 32, strict=True))
-    found = sampling.share_out(pixels, [Judgement(2, 0.9), Judgement(0, 0.4), Judgement(1, 0.8)], 3, "both", 0.5)
+    judged, names = [Judgement(2, 0.9), Judgement(0, 0.4), Judgement(1, 0.8)], fakes.collection.class_names
+    found = sampling.share_out(pixels, judged, names, names, "both", 0.5)
     assert found.labels.argmax(1).tolist() == [2, 1]
     assert np.array_equal(found.ambiguous, pixels.array[1:2])
+
+
+def test_a_class_of_fakes_is_known_by_its_name_however_it_is_numbered(tmp_path: Path, coloured: Path):
+    fakes = scored(tmp_path / "fakes", coloured, [0.9] * 3)
+    pixels = finish(images.load(fakes.collection, 32, strict=True))
+    here = ("aardvark", "blue", "red")  # and no green
+    found = sampling.share_out(pixels, fakes.judgements, ("blue", "green", "red"), here, "both", 0.5)
+    assert [here[number] for number in found.labels.argmax(1)] == ["blue", "red"]
+    assert np.array_equal(found.ambiguous, pixels.array[1:2])
+
+
+def test_fakes_between_two_classes_are_between_those_of_their_names(tmp_path: Path, coloured: Path):
+    fakes = scored(tmp_path / "fakes", coloured, [0.9] * 3)
+    pixels = finish(images.load(fakes.collection, 32, strict=True))
+    entries = [
+        replace(entry, labels=pair) for entry, pair in zip(pixels.entries, [(0, 1), (1, 2), (2, 0)], strict=True)
+    ]
+    mixed = replace(pixels, entries=tuple(entries))
+    found = sampling.share_out(mixed, [None] * 3, ("blue", "green", "red"), ("red", "x", "blue"), "entropy", 0.5)
+    assert found.between.tolist() == [[-1, -1], [-1, -1], [0, 2]]
+    unlabelled = sampling.share_out(mixed, [None] * 3, ("blue", "green", "red"), (), "entropy", 0.5)
+    assert unlabelled.between.tolist() == [[-1, -1]] * 3
 
 
 def test_a_filter_that_no_fake_passes_is_refused_with_the_best_score(coloured: Path, tmp_path: Path):

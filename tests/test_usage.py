@@ -123,6 +123,9 @@ URL = "postgresql://localhost/photos"
         ("encode a -0", "-0 separates names on stdin"),
         ("query a.png --index ivf --rerank", "--index ivf allows no --rerank"),
         ("query a.png --index ivf --max-distance 3", "--index ivf allows no --max-distance"),
+        ("train --loss itq --entropy-on mixup", "--entropy-on means nothing to --loss itq, which fits at once"),
+        ("train --no-fakes --fakes a", "--fakes says how to use fakes, and --no-fakes to use none"),
+        ("train --fake-filter 0.2", "--fake-filter is about labelled fakes, and needs --fakes-as labels or both"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(capsys: Printed, words: str, message: str) -> None:

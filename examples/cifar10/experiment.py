@@ -54,6 +54,7 @@ from ganhash_cli.plugin import registry
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")
 WEIGHT = 0.1
+VALIDATION = "validation"  # what the protocol is called that sees no query
 LSH = "lsh"  # no loss of ganhash; what it is measured against
 ARMS: dict[str, dict[str, Any]] = {
     "A": {"entropy_weight": 0.0},
@@ -93,7 +94,7 @@ class Data:
         self.collection = images.from_csv(_list(folder))
         self.labels = np.array([entry.labels[0] for entry in self.collection.entries])
         self.place = _places(self.collection, self.labels)
-        file = work / f"pixels-{side}.npy"
+        file = work / f"pixels-{side}-{_digest(self.collection)}.npy"
         if not file.exists():
             loaded = finish(images.load(self.collection, side, strict=True)).array
             np.save(work / "part.npy", loaded)
@@ -120,10 +121,17 @@ class Data:
 def _list(folder: Path) -> Path:
     """Write the list of all images beside the data, as a CSV, since class folders lie two deep."""
     lines = [f"{path.relative_to(folder)},{path.parent.name}" for path in sorted(folder.glob("t*/*/*"))]
+    text = "\n".join(["path,label", *lines]) + "\n"
     file = folder / "experiment.csv"
-    if not file.exists():
-        file.write_text("\n".join(["path,label", *lines]) + "\n")
+    if not file.exists() or file.read_text() != text:  # another process may be reading it
+        file.write_text(text)
     return file
+
+
+def _digest(collection: Collection) -> str:
+    """Name a collection by where it is and by its files' names, sizes and times."""
+    files = [(entry.path, entry.size, entry.mtime_ns) for entry in collection.entries]
+    return hashlib.sha256(repr((collection.root, files)).encode()).hexdigest()[:16]
 
 
 def _places(collection: Collection, labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -154,7 +162,8 @@ def run(
     shared = None
     if fakes is not None:
         loaded = finish(images.load(fakes.collection, side, strict=True))
-        shared = sampling.share_out(loaded, fakes.judgements, labels.shape[1], settings.fakes_as, settings.fake_filter)
+        names, use, threshold = data.collection.class_names, settings.fakes_as, settings.fake_filter
+        shared = sampling.share_out(loaded, fakes.judgements, fakes.class_names, names, use, threshold)
     torch.manual_seed(derive(settings.seed, "weights"))
     network = HashNet(backbones.build(settings.backbone), settings.bits)
     seen = TrainingData(pixels, labels, pixels[:0], labels[:0], shared)
@@ -230,7 +239,7 @@ def figures(
     }
     train = retrieve("train", "train")
     if validate:
-        return {"validation": {"map": retrieve("query", "query"), "map_train": train, **sure}}
+        return {VALIDATION: {"map": retrieve("query", "query"), "map_train": train, **sure}}
     return {
         "P1": {"map": retrieve("query", "database"), "map_train": train, **sure},
         "P1'": {"map": retrieve("query", "database", "train"), "map_train": train, **sure},
@@ -244,9 +253,9 @@ def _entropy(logits: NDArray[np.float32]) -> float:
 
 
 def _known(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Return the settings of each run that is there."""
+    """Return the settings of each run that is there, by its key and whether it validates."""
     lines = map(json.loads, results.read_text().splitlines() if results.exists() else [])
-    return {tuple(line[key] for key in KEYS): line["settings"] for line in lines}
+    return {(*(line[key] for key in KEYS), line["protocol"] == VALIDATION): line["settings"] for line in lines}
 
 
 KEYS = (
@@ -280,6 +289,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.validate and max(given.images) >= TRAINING:
         parser.error(f"--validate needs images to spare: fewer than {TRAINING} a class to train on")
+    if "I" in given.arms and set(given.losses) != {"csq"}:
+        parser.error("arm I smooths the labels of --losses csq alone")
     devices.keep_freed_memory()
     given.work.mkdir(parents=True, exist_ok=True)
     data = Data(given.data, given.side, given.work)
@@ -333,9 +344,9 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
             **REMEDIES[chosen.remedy],
         }
     )
-    known = _known(given.results)
-    if key in known:
-        if known[key] != json.loads(json.dumps(asdict(settings))):
+    known = _known(given.results).get((*key, given.validate))
+    if known is not None:
+        if known != json.loads(json.dumps(asdict(settings))):
             sys.exit(f"{given.results} holds this run with other settings; name another --experiment: {key}")
         return
     fakes = fakes_of(data, chosen.count, given.gan_steps) if settings.wants_fakes else None
@@ -347,12 +358,14 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
         "weights": hashlib.sha256(weights).hexdigest(),
     }
     encoder = as_encoded(network, given.side, data.work)
+    lines = []
+    for protocol, found in figures(data, encoder, seen, chosen.count, chosen.seed, given.validate).items():
+        record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
+        record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
+        lines.append(json.dumps(record) + "\n")
+        print(*key, protocol, f"{found['map']:.4f}", f"{record['seconds']:.0f} s", file=sys.stderr, flush=True)
     with given.results.open("a") as stream:
-        for protocol, found in figures(data, encoder, seen, chosen.count, chosen.seed, given.validate).items():
-            record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
-            record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
-            stream.write(json.dumps(record) + "\n")
-            print(*key, protocol, f"{found['map']:.4f}", f"{record['seconds']:.0f} s", file=sys.stderr, flush=True)
+        stream.write("".join(lines))  # all or none, so that a run is never known by half
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ RESULTS = HERE / "results.jsonl"
 
 # Student's t at 97.5 %, by degrees of freedom.
 T = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228, 11: 2.201}
+T |= {12: 2.179, 13: 2.160, 14: 2.145, 15: 2.131, 16: 2.120, 17: 2.110, 18: 2.101, 19: 2.093}
 MEANING = {
     "A": "nothing",
     "B": "entropy on real images",
@@ -105,6 +106,7 @@ def arms(lines: list[Line]) -> str:
             rows.append(
                 [
                     f"{arm[0]} {MEANING[arm[0]]}",
+                    _weight(arm[0], runs),
                     _mean(p1, "map"),
                     signed(paired(every, arm[0], "A")) if arm != ("A",) else "",
                     _mean(prime, "map"),
@@ -116,11 +118,23 @@ def arms(lines: list[Line]) -> str:
                     str(len(p1)),
                 ]
             )
-        head = ["added to the loss", "P1", "less A, points", "P1'", "less A, points", "gap to training, points"]
+        head = [
+            "added to the loss",
+            "entropy weight",
+            "P1",
+            "less A, points",
+            "P1'",
+            "less A, points",
+            "gap to training, points",
+        ]
         head += ["entropy: queries", "fakes", "mixtures", "seeds"]
         title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels, {bits} bits**"
         parts.append(f"{title}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
+
+
+def _weight(arm: str, runs: list[Line]) -> str:
+    return "" if arm in "AGI" else ", ".join(f"{weight:g}" for weight in sorted({line["weight"] for line in runs}))
 
 
 def _mean(lines: list[Line], figure: str) -> str:
@@ -141,7 +155,7 @@ def rivals(lines: list[Line]) -> str:
 
 
 def lengths(lines: list[Line]) -> str:
-    """Return for each length of the codes what the arms reach on P1, with the seeds that all lengths have."""
+    """Return for each length of the codes what the arms reach on P1."""
     parts = []
     queries = [line for line in lines if line["protocol"] == "P1"]
     for (dataset, backbone, side, count), members in groups(

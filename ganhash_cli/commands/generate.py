@@ -50,7 +50,7 @@ def generate(
     augment: Annotated[
         str | None,
         typer.Option(
-            help="DiffAugment's steps, or `none`. Default: translation,cutout, and color below 500 images.",
+            help="DiffAugment's steps for a critic, or none. Default: translation,cutout, and color below 500 images.",
             show_default=False,
             autocompletion=completion.augmentations,
         ),

@@ -11,6 +11,7 @@ from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources
 from ganhash_cli.engine import ranks, wording
 from ganhash_cli.engine.limits import TRAIN, require_within
+from ganhash_cli.errors import InputError
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.bundle import Bundle
@@ -204,7 +205,7 @@ def train(
             source,
             settings,
             model,
-            fakes=_pool(fakes) if settings.wants_fakes and not no_fakes else None,
+            fakes=_pool(fakes, settings.fakes_as) if settings.wants_fakes and not no_fakes else None,
             device=where,
             overwrite=overwrite,
             strict=strict,
@@ -239,13 +240,18 @@ def _tell_of_useless(folder: Path) -> None:
         console.note(f"{console.safe(os.fspath(folder))}/ is not used by ITQ; --loss contrastive trains with fakes")
 
 
-def _pool(folder: Path) -> "FakePool | None":
-    """Open the fakes, or say that there are none and how to get them."""
+def _pool(folder: Path, use: str) -> "FakePool | None":
+    """Open the fakes, or say that there are none and how to get them; refuse that where they were asked for."""
     from ganhash_cli.engine.fakes import DESCRIPTION, WORK, Fakes
     from ganhash_cli.engine.trainer import FakePool
 
     if not (folder / DESCRIPTION).exists():
         state = "unfinished fakes" if (folder / WORK).exists() else "no fakes"
+        if folder != workspace.FAKES or use != FakesAs.entropy:
+            raise InputError(
+                f"{os.fspath(folder)}/ holds {state}",
+                hint="`ganhash generate` with the same images makes them; --fakes names another folder",
+            )
         console.note(
             f"the fake-image regulariser is off: {os.fspath(folder)}/ holds {state};"
             " `ganhash generate` with the same images makes them"

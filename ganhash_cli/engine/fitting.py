@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganhash_cli.engine import bits, devices, epochs, losses, metrics, ranks, sampling, training_state
+from ganhash_cli.engine import bits, devices, epochs, losses, metrics, ranks, sampling, stability, training_state
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import augment
 from ganhash_cli.engine.losses.entropy import ENTROPIES, share_at
@@ -29,6 +29,7 @@ from ganhash_cli.errors import Interrupted, UsageError
 
 CHECKPOINT_SECONDS = 30.0
 VALIDATION_DATABASE = 500  # training images a validation query is compared with
+CENTRES_MOVE = 0.1  # of the way to the mean of a batch, which holds about four images of a class
 
 Pixels = NDArray[np.uint8]
 
@@ -51,7 +52,13 @@ def fit(
     saved, rate = time.monotonic(), Rate()
     try:
         while state.step < steps:
-            figures = _step(state, data, settings, steps, device)
+            statistics = [each.clone() for each in network.buffers()]
+            try:
+                figures = _step(state, data, settings, steps, device)
+            except UsageError:  # the forward pass has moved the statistics of a step that was not taken
+                for before, each in zip(statistics, network.buffers(), strict=True):
+                    each.copy_(before)
+                raise
             state.step += 1
             state.losses.append(dict(figures))
             if state.step % per_epoch == 0:
@@ -79,7 +86,8 @@ def _step(
 ) -> dict[str, float]:
     """Take one optimiser step and return its losses by name."""
     torch.manual_seed(derive(settings.seed, "train", state.step))
-    chosen = sampling.draw(data.labels, settings.batch, settings.seed, state.step)
+    draw = sampling.draw_triplets if settings.loss in losses.OF_TRIPLETS else sampling.draw
+    chosen = draw(data.labels, settings.batch, settings.seed, state.step)
     real, logits = _real(state, data.training[chosen], settings, device)
     labels = torch.from_numpy(data.labels[chosen]).to(device)
     known: dict[str, Any] = {
@@ -91,7 +99,6 @@ def _step(
     if "second" in losses.asks(settings.loss):
         _, known["second"] = _real(state, data.training[chosen], settings, device)
     terms = [(settings.loss, 1.0, losses.call(settings.loss, known, settings.loss_options))]
-    _note_centres(state, logits, labels)
     share = share_at(state.step, steps, settings.entropy_warm_up, settings.entropy_anneal)
     if (images := _ambiguous(data, settings, state.step)) is not None:
         value = _entropy(state, *images, real, settings, device)
@@ -100,10 +107,11 @@ def _step(
         value = _labelled(state, known, data.fakes, real, settings, device)
         terms.append(("fakes", share * settings.label_weight, value))
     figures = {name: float(value.detach()) for name, _, value in terms}
-    _require_finite(figures, state.step)
     state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(torch.stack([weight * value for _, weight, value in terms]).sum())
     ranks.average_gradients(state.optimiser)
+    stability.require_finite(state.optimiser, figures, "training", state.step)
+    _note_centres(state, logits, labels)
     ranks.average_statistics(state.network)
     state.optimiser.step()
     state.schedule.step()
@@ -133,10 +141,10 @@ def _beside(
 
 
 def _note_centres(state: TrainingState, logits: Tensor, labels: Tensor) -> None:
-    """Note the mean logits of the classes that this step saw."""
+    """Move the centres of the classes that this step saw towards the mean logits of their few images in it."""
     seen = labels.any(0)
     sums = labels.float().T @ logits.detach()
-    state.centres[seen] = sums[seen] / labels.sum(0)[seen, None]
+    state.centres[seen] = torch.lerp(state.centres[seen], sums[seen] / labels.sum(0)[seen, None], CENTRES_MOVE)
 
 
 def _ambiguous(
@@ -202,15 +210,6 @@ def _labelled(
         return torch.cat([scores[: len(real)].detach(), scores[len(real) :]])
 
     return losses.call(settings.loss, {**known, **both, "classifier": classifier}, settings.loss_options)
-
-
-def _require_finite(figures: dict[str, float], step: int) -> None:
-    """Stop before numbers that are none reach the weights."""
-    if not all(math.isfinite(value) for value in figures.values()):
-        raise UsageError(
-            f"training diverged at step {step}: {', '.join(f'{name} {value}' for name, value in figures.items())}",
-            hint="start anew with --overwrite and a lower --learning-rate",
-        )
 
 
 def _judge(state: TrainingState, data: TrainingData, epoch: int, device: torch.device) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ganhash_cli.engine import checkpoint, devices, diffaugment, ranks
+from ganhash_cli.engine import checkpoint, devices, diffaugment, ranks, stability
 from ganhash_cli.engine.adversarial import CLASS_WEIGHTS, OBJECTIVES, Objective, gradient_penalty, verdict
 from ganhash_cli.engine.generator import GenerateSettings, contract
 from ganhash_cli.engine.progress import Progress, Rate, Work
@@ -98,7 +97,7 @@ def train(
             figures["images/s"] = rate.after(settings.batch)
             name = f"training {settings.generator.name}"
             yield from ranks.together(Progress(name, done, total, figures, unit))
-    except Interrupted:
+    except (Interrupted, UsageError):
         _save(state, checkpoints)
         raise
     _save(state, checkpoints)
@@ -166,11 +165,6 @@ def _step(state: _State, data: Data, settings: GenerateSettings, device: torch.d
             critic_loss = _move_critic(state, state.critic, objective, data, settings, device)
         generator_loss = _move_generator(state, state.critic, objective, data, settings, device)
         figures = {"critic": critic_loss, "generator": generator_loss}
-    if not all(math.isfinite(value) for value in figures.values()):
-        raise UsageError(
-            f"training of {settings.generator.name} diverged at step {state.step}",
-            hint="start again with --overwrite and a smaller --learning-rate",
-        )
     ranks.average_statistics(state.network, *([state.critic] if state.critic else []))
     _follow(state, settings.ema_decay)
     return figures
@@ -200,7 +194,7 @@ def _move_critic(
         if settings.consistency:
             again, _ = verdict(critic, diffaugment.augment(real, policy), labels)
             loss = loss + settings.consistency * F.mse_loss(again, scores)
-    return _descend(loss, state.optimisers["critic"])
+    return _descend(loss, state, "critic", settings)
 
 
 def _move_generator(
@@ -220,7 +214,7 @@ def _move_generator(
         loss = objective.generator_loss(scores)
         if classes is not None and labels is not None:
             loss = loss + CLASS_WEIGHTS["generator"] * F.cross_entropy(classes, labels)
-    moved = _descend(loss, state.optimisers["network"])
+    moved = _descend(loss, state, "network", settings)
     critic.requires_grad_(True)
     return moved
 
@@ -229,15 +223,19 @@ def _self_trained(state: _State, data: Data, settings: GenerateSettings, device:
     real, labels = _real(state, data, settings, device)
     with ranks.apart(), devices.autocast(device, settings.precision):
         loss = cast(SelfTrained, state.network).training_loss(real, labels)
-    return _descend(loss.float(), state.optimisers["network"])
+    return _descend(loss.float(), state, "network", settings)
 
 
-def _descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> float:
+def _descend(loss: Tensor, state: _State, which: str, settings: GenerateSettings) -> float:
+    """Move what the optimiser called `which` moves, against the gradient, and return the loss."""
+    optimiser = state.optimisers[which]
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     ranks.average_gradients(optimiser)
+    value = ranks.mean(float(loss.detach()))
+    stability.require_finite(optimiser, {which: value}, f"training of {settings.generator.name}", state.step)
     optimiser.step()
-    return ranks.mean(float(loss.detach()))
+    return value
 
 
 def _real(state: _State, data: Data, settings: GenerateSettings, device: torch.device) -> tuple[Tensor, Tensor | None]:

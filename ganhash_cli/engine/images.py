@@ -205,9 +205,14 @@ def from_csv(file: Path) -> Collection:
 
 
 def training_part(collection: Collection) -> Collection:
-    """Return the images that training may see: all but those whose CSV row names another split."""
+    """Return the images that training may see, all but those whose CSV row names another split, and their classes."""
     entries = tuple(entry for entry in collection.entries if entry.split in TRAINING_SPLITS)
-    return replace(collection, entries=entries)
+    seen = sorted({label for entry in entries for label in entry.labels})
+    if len(seen) == len(collection.class_names):
+        return replace(collection, entries=entries)
+    number_of = {label: number for number, label in enumerate(seen)}
+    entries = tuple(replace(entry, labels=tuple(number_of[label] for label in entry.labels)) for entry in entries)
+    return replace(collection, entries=entries, class_names=tuple(collection.class_names[label] for label in seen))
 
 
 def shard_of(collection: Collection, shard: Shard) -> Collection:

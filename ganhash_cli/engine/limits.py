@@ -32,10 +32,11 @@ TRAIN = {
     "batch": Within(4, 65_536),
     "size": Within(16, 1024),  # pixels
     "entropy_weight": Within(0, 1000),
-    "fakes_per_real": Within(0, 100),
+    "fakes_per_real": Within(0.01, 100),
     "fake_filter": Within(0, 1),
     "label_weight": Within(0, 1000),
     "learning_rate": Within(1e-9, 10),
+    "weight_decay": Within(0, 1000),
     "validation": Within(0, 0.9),
 }
 

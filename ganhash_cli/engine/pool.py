@@ -15,7 +15,19 @@ from numpy.typing import NDArray
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from ganhash_cli.engine import boundary, differences, fakes, files, gan, generator, grid, images, judge, ranks
+from ganhash_cli.engine import (
+    boundary,
+    diffaugment,
+    differences,
+    fakes,
+    files,
+    gan,
+    generator,
+    grid,
+    images,
+    judge,
+    ranks,
+)
 from ganhash_cli.engine.boundary import Mixtures
 from ganhash_cli.engine.fakes import Fakes
 from ganhash_cli.engine.generator import GenerateSettings
@@ -200,6 +212,7 @@ def _trained(
     _, height, width, channels = real.pixels.shape
     network = generator.build(settings.generator, (channels, height, width), classes or None)
     _require_mixing(network, settings, classes)
+    _require_critic(network, settings)
     pixels = torch.from_numpy(np.ascontiguousarray(real.pixels.transpose(0, 3, 1, 2)))
     labels = None if real.labels is None else torch.from_numpy(real.labels)
     return (yield from gan.train(network, gan.Data(pixels, labels), settings, checkpoints, device, samples))
@@ -264,6 +277,18 @@ def _require_mixing(network: nn.Module, settings: GenerateSettings, classes: int
         raise UsageError(
             f"generator {settings.generator.name!r} cannot mix classes",
             hint="--generator sngan can, or leave --boundary out",
+        )
+
+
+def _require_critic(network: nn.Module, settings: GenerateSettings) -> None:
+    """Refuse what a critic is told of where there is none, or nothing that the critic could be consistent about."""
+    name = settings.generator.name
+    if settings.consistency and not hasattr(network, "critic"):
+        raise UsageError(f"generator {name!r} has no critic to be consistent", hint="leave --consistency out")
+    if settings.consistency and not diffaugment.steps(settings.augment or ""):
+        raise UsageError(
+            "--consistency compares two augmented views of an image, and --augment none leaves them the same",
+            hint="leave one of the two out",
         )
 
 

@@ -18,6 +18,8 @@ from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import InputError, UsageError
 
 PER_CLASS = 4  # at least so many images of a class in a batch, so that every anchor has positives
+KEPT = 2  # images of a class that are not held out
+DRAWS = 100  # batches to try where one lacks a triplet
 
 _LOG = logging.getLogger(__name__)
 _NAMED = 5  # classes, where there are many to tell of
@@ -62,24 +64,33 @@ def label_table(labels: list[tuple[int, ...]], classes: int) -> Labels:
 
 
 def hold_out(labels: Labels, share: float, seed: int) -> NDArray[np.bool_]:
-    """Mark `share` of the images of each class for validation, (N,); a class keeps at least two for training."""
+    """Mark `share` of the images of each class for validation, (N,); a class keeps at least two for training.
+
+    An image of several classes counts for each of them.
+    """
     held = np.zeros(len(labels), np.bool_)
     rng = np.random.default_rng(derive(seed, "validation"))
+    left = labels.sum(0)
     for column in labels.T:
-        members = np.flatnonzero(column & ~held)
-        count = min(round(share * len(members)), max(0, len(members) - 2))
-        held[rng.permutation(members)[:count]] = True
+        missing = round(share * column.sum()) - (column & held).sum()
+        for image in rng.permutation(np.flatnonzero(column & ~held)):
+            if missing <= 0:
+                break
+            if (left[labels[image]] > KEPT).all():
+                held[image] = True
+                left -= labels[image]
+                missing -= 1
     return held
 
 
 def draw(labels: Labels, batch: int, seed: int, step: int) -> NDArray[np.int64]:
     """Draw the images of one step: equally many of several classes, each class without repetition where it can.
 
-    Without labels, any images.
+    Without labels, any images, none twice: a copy would be another image to a loss that tells images apart.
     """
     rng = np.random.default_rng(derive(seed, "batch", step))
     if not labels.shape[1]:
-        return rng.choice(len(labels), batch, replace=len(labels) < batch)
+        return rng.choice(len(labels), min(batch, len(labels)), replace=False)
     present = np.flatnonzero(labels.any(0))
     classes = rng.permutation(present)[: max(2, batch // PER_CLASS)]
     each = max(2, batch // len(classes))
@@ -88,6 +99,23 @@ def draw(labels: Labels, batch: int, seed: int, step: int) -> NDArray[np.int64]:
         members = np.flatnonzero(labels[:, number])
         picked.append(rng.choice(members, each, replace=len(members) < each))
     return np.concatenate(picked)
+
+
+def draw_triplets(labels: Labels, batch: int, seed: int, step: int) -> NDArray[np.int64]:
+    """Draw the images of one step as `draw` does, again where no three of them are a triplet.
+
+    Raises `UsageError` where none of 100 batches has two similar images and one that is dissimilar to the first.
+    """
+    for again in range(DRAWS):
+        chosen = draw(labels, batch, derive(seed, "again", again) if again else seed, step)
+        numbers = labels[chosen].astype(np.float32)
+        alike = numbers @ numbers.T > 0
+        if ((alike.sum(1) > 1) & ~alike.all(1)).any():
+            return chosen
+    raise UsageError(
+        f"step {step:,}: of {DRAWS} batches of {len(chosen)} images none has two similar images and a dissimilar one",
+        hint="raise --batch, leave out labels that most images have, or take a loss with hash centres: --loss csq",
+    )
 
 
 def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> None:
@@ -108,7 +136,7 @@ def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> N
             )
     if len([label for label, count in seen.items() if count > 1]) < 2:
         classes = wording.counted(len(seen), "class", "classes")
-        kind = "image" if entries is collection.entries else "readable image"
+        kind = "image" if entries is collection.entries else "usable image"
         poor = [f"{name!r} has {seen[label]}" for label, name in enumerate(collection.class_names) if seen[label] < 2]
         more = f" and {len(poor) - _NAMED:,} more too few" if len(poor) > _NAMED else ""
         lacking = f"add images: {', '.join(poor[:_NAMED])}{more}" if poor else "add images of another class"
@@ -126,23 +154,33 @@ def tell_of_single_images(collection: Collection, entries: tuple[Entry, ...]) ->
     if single:
         names = ", ".join(single[:_NAMED]) + (", …" if len(single) > _NAMED else "")
         _LOG.warning(
-            "%d of %d classes have one image only, which nothing is similar to: %s", len(single), len(seen), names
+            "%d of %d classes have one image only, similar to nothing but itself: %s", len(single), len(seen), names
         )
 
 
 def share_out(
-    pixels: Pixels, judgements: Sequence[Judgement | None], classes: int, use: str, threshold: float
+    pixels: Pixels,
+    judgements: Sequence[Judgement | None],
+    names: tuple[str, ...],
+    classes: tuple[str, ...],
+    use: str,
+    threshold: float,
 ) -> Fakes:
     """Divide fakes by their use: all for "entropy", or for "labels" those with a score of `threshold` or more.
 
-    "both" labels these and takes the others for entropy. The label of a fake is that of its judgement. Raises
+    "both" labels these and takes the others for entropy. The label of a fake is that of its judgement. `names` are the
+    classes as the fakes number them, `classes` those of the training images: a class is the same by its name. Raises
     `UsageError` where no fake can be labelled.
     """
-    labels = label_table([(known.label,) if known else () for known in judgements], classes)
-    between = np.array([e.labels if len(e.labels) == 2 else (-1, -1) for e in pixels.entries], np.int64).reshape(-1, 2)
+    place = {name: number for number, name in enumerate(classes)}
+    number_of = [place.get(name) for name in names]
+    known = [None if each is None else number_of[each.label] for each in judgements]
+    labels = label_table([() if number is None else (number,) for number in known], len(classes))
+    pairs = [[number_of[label] for label in entry.labels] for entry in pixels.entries]
+    between = np.array([p if len(p) == 2 and None not in p else (-1, -1) for p in pairs], np.int64).reshape(-1, 2)
     if use == "entropy":
         return Fakes(pixels.array, between, pixels.array[:0], labels[:0])
-    scores = np.array([-1.0 if known is None else known.score for known in judgements])
+    scores = np.array([-1.0 if each is None else each.score for each in judgements])
     good = (scores >= threshold) & labels.any(1)
     if not good.any():
         best = f"their best score is {scores.max():.3f}" if (scores >= 0).any() else "they have no one class each"
@@ -154,14 +192,18 @@ def share_out(
     return Fakes(pixels.array[others], between[others], pixels.array[good], labels[good])
 
 
-def split(pixels: Pixels, classes: int, fakes: Fakes | None, share: float, seed: int) -> TrainingData:
-    """Part the labelled images into training and validation: by the CSV's `val`, else a share of each class."""
-    labels = label_table([entry.labels for entry in pixels.entries], classes)
+def split(pixels: Pixels, collection: Collection, fakes: Fakes | None, share: float, seed: int) -> TrainingData:
+    """Part the labelled images into training and validation: by the CSV's `val`, else a share of each class.
+
+    Raises `InputError` where those for training cannot teach.
+    """
+    labels = label_table([entry.labels for entry in pixels.entries], len(collection.class_names))
     labelled = labels.any(1)
     named = np.array([entry.split == images.VALIDATION_SPLIT for entry in pixels.entries], np.bool_)
     held = named if named.any() else hold_out(labels, share, seed)
     kept = labelled & ~held
     held = labelled & held
+    require_two_classes(collection, tuple(pixels.entries[row] for row in np.flatnonzero(kept)))
     return TrainingData(pixels.array[kept], labels[kept], pixels.array[held], labels[held], fakes)
 
 

@@ -152,13 +152,16 @@ def _require_teaching(
 
 def _data(run: _Run, pixels: Pixels) -> Work[TrainingData]:
     """Part the images into training and validation, and the fakes by their use."""
-    settings, classes, fakes = run.settings, len(run.collection.class_names), None
+    settings, fakes = run.settings, None
+    classes = run.collection.class_names if settings.supervised else ()
     if run.fakes:
-        loaded = yield from images.load(run.fakes.collection, run.side, strict=True)
-        fakes = sampling.share_out(loaded, run.fakes.judgements, classes, settings.fakes_as, settings.fake_filter)
+        made = run.fakes.collection
+        loaded = yield from images.load(made, run.side, strict=True)
+        use, threshold = settings.fakes_as, settings.fake_filter
+        fakes = sampling.share_out(loaded, run.fakes.judgements, made.class_names, classes, use, threshold)
     if not settings.supervised:
         return sampling.whole(pixels, fakes)
-    return sampling.split(pixels, classes, fakes, settings.validation, settings.seed)
+    return sampling.split(pixels, run.collection, fakes, settings.validation, settings.seed)
 
 
 def _write(run: _Run, network: HashNet, pixels: Pixels, data: TrainingData, score: float | None) -> Work[Bundle]:

@@ -24,8 +24,8 @@ _LOG = logging.getLogger(__name__)
 class TrainingState:
     """What changes while training; everything a checkpoint must hold.
 
-    `classifier` learns beside the network where the loss asks for one, `centres` are the mean logits of each class when
-    it was last seen, (classes, bits); no model keeps either. `losses` are those of each step of the epoch under way.
+    `classifier` learns beside the network where the loss asks for one, `centres` are the moving averages of the logits
+    of each class, (classes, bits); no model keeps either. `losses` are those of each step of the epoch under way.
     """
 
     network: HashNet

@@ -7,6 +7,7 @@ plugin's are.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,7 +41,10 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "triplet": triplet,
 }
 
-__all__ = ["ENTROPIES", "LOSSES", "asks", "call", "parse", "require_usable"]
+OF_TRIPLETS = ("dtsh", "triplet")
+"""Those to which a batch says nothing where no image has both a similar and a dissimilar one in it."""
+
+__all__ = ["ENTROPIES", "LOSSES", "OF_TRIPLETS", "asks", "call", "parse", "require_usable"]
 
 
 def parse(name: str, given: Mapping[str, str]) -> dict[str, Value]:
@@ -65,11 +69,25 @@ def call(name: str, known: Mapping[str, Any], options: Mapping[str, Value]) -> T
 
 
 def require_usable(name: str, options: Mapping[str, Value], classes: int, bits: int) -> None:
-    """Try a loss on four images; `UsageError` where it cannot take so many classes or bits, or an option's value."""
+    """Try a loss on four images; `UsageError` where it cannot take so many classes or bits, or an option's value.
+
+    Every number that a loss takes is a size, a weight or a distance: below 0 it would reverse the loss.
+    """
+    for option, value in options.items():
+        if isinstance(value, float | int) and not 0 <= value < math.inf:
+            raise UsageError(
+                f"--loss {name}: {option}={value:g} must be a number from 0", hint="docs/losses.md says what it takes"
+            )
     classes = max(1, classes)
     logits, labels = torch.ones(4, bits), torch.eye(classes, dtype=torch.bool)[torch.arange(4) % classes]
     known = {"logits": logits, "labels": labels, "second": logits, "progress": 0.0}
     try:
-        call(name, {**known, "classifier": torch.nn.Linear(bits, classes)}, options)
+        with torch.no_grad():
+            value = float(call(name, {**known, "classifier": torch.nn.Linear(bits, classes)}, options))
     except ValueError as error:
         raise UsageError(f"--loss {name}: {error}", hint="docs/losses.md says what it takes") from error
+    if not math.isfinite(value):
+        given = ", ".join(f"{option}={value}" for option, value in options.items())
+        raise UsageError(
+            f"--loss {name} with {given} gives {value} for ordinary images", hint="docs/losses.md says what it takes"
+        )

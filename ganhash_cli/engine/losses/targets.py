@@ -34,12 +34,13 @@ def class_shares(labels: Tensor) -> Tensor:
 def target_bits(labels: Tensor, bits: int, *, bernoulli: bool = False) -> Tensor:
     """Return the (N, bits) bits, as booleans, of each image's centre.
 
-    An image of several classes has the majority of their centres' bits, ties by the centre of the first.
+    An image of several classes has the majority of their centres' bits, ties by bits drawn once for all (Yuan et al.
+    2020), so that it lies between the centres and not on one of them.
     """
     centre = torch.from_numpy(2.0 * centres(labels.shape[1], bits, bernoulli=bernoulli) - 1).to(labels.device)
     votes = labels.double() @ centre
-    first = centre[labels.int().argmax(1)]
-    return torch.where(votes == 0, first, votes) > 0
+    drawn = torch.from_numpy(np.random.default_rng(derive(0, "ties", bits)).integers(0, 2, bits)).to(labels.device)
+    return torch.where(votes == 0, drawn, votes) > 0
 
 
 @lru_cache(maxsize=8)
@@ -58,17 +59,23 @@ def centres(classes: int, bits: int, *, bernoulli: bool = False) -> NDArray[np.b
     if bits & (bits - 1) == 0 and classes <= 2 * bits and not bernoulli:
         rows = hadamard(bits)
         return np.concatenate([rows, ~rows])[:classes]
-    if classes > math.comb(bits, bits // 2):
-        raise ValueError(f"{bits} bits have room for {math.comb(bits, bits // 2)} hash centres, not for {classes}")
+    room = math.comb(bits, bits // 2)
+    if classes > room:
+        most = room if bernoulli or bits & (bits - 1) else max(room, 2 * bits)
+        raise ValueError(f"{bits} bits have room for {most} hash centres, not for {classes}")
     rng = np.random.default_rng(derive(0, "hash centres", classes, bits))
     balanced = np.arange(bits) % 2 == 0
-    chosen = rng.permuted(balanced[None], axis=1)
-    while len(chosen) < classes:
-        candidates = rng.permuted(np.tile(balanced, (CANDIDATES, 1)), axis=1)
-        nearest = (candidates[:, None] != chosen[None]).sum(2).min(1)
-        if nearest.max():  # among few bits a draw may bring known ones only
-            chosen = np.concatenate([chosen, candidates[nearest.argmax()][None]])
-    return chosen
+    chosen = np.empty((classes, bits), np.float32)  # of -1 and 1, whose products are exact, and quick
+    chosen[0] = 2.0 * rng.permuted(balanced[None], axis=1)[0] - 1
+    known = 1
+    while known < classes:
+        candidates = 2 * rng.permuted(np.tile(balanced, (CANDIDATES, 1)), axis=1).astype(np.float32) - 1
+        alike = (candidates @ chosen[:known].T).max(1)
+        if alike.min() < bits:  # among few bits a draw may bring known ones only
+            chosen[known] = candidates[alike.argmin()]
+            known += 1
+    found: NDArray[np.bool_] = chosen > 0
+    return found
 
 
 def hadamard(order: int) -> NDArray[np.bool_]:

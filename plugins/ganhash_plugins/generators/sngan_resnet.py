@@ -2,6 +2,7 @@
 
 Conditional as in Miyato and Koyama 2018, arXiv:1802.05637. Wider and slower than `sngan`: all its channels live at
 every resolution, and each stage has two convolutions.
+Unlike the paper's, its critic moves once a step, not five times.
 """
 
 from typing import Literal
@@ -70,7 +71,7 @@ class _Up(nn.Module):
 
 
 class _Down(nn.Module):
-    """Two convolutions beside a 1x1 one, then half the size, but for the last stage."""
+    """Two convolutions beside a 1x1 one, then half the size, but for the last two stages."""
 
     def __init__(self, before: int, width: int, *, first: bool = False, halve: bool = True) -> None:
         super().__init__()
@@ -90,8 +91,8 @@ class _Critic(nn.Module):
         super().__init__()
         self.count = halvings(image_size[-1])[0]
         stages = [_Down(image_size[0], width, first=True)]
-        stages += [_Down(width, width) for _ in range(self.count - 1)]
-        self.body = nn.Sequential(*stages, _Down(width, width, halve=False))
+        stages += [_Down(width, width) for _ in range(self.count - 2)]
+        self.body = nn.Sequential(*stages, *(_Down(width, width, halve=False) for _ in range(2)))
         self.score = ProjectionScore(width, num_classes)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

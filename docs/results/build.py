@@ -21,9 +21,10 @@ NOT_YET = "*Not measured yet.*"
 
 def cifar10(record: dict[str, Any]) -> str:
     """Return the retrieval figures, the settings and the digests of the run in examples/cifar10."""
-    model, fakes, settings = record["model"], record["fakes"], record["model"]["settings"]
+    runs = _by_length(record)
+    fakes, models = record["fakes"], [run["model"] for run in runs.values()]
+    settings = models[0]["settings"]
     figures = {
-        "mAP@all, tie-aware": lambda e: f"**{e['map_at_all']:.3f}**",
         "mAP@1000, tie-aware": lambda e: f"{e['map_at_r']:.3f}",
         "P@100": lambda e: f"{e['precision_at_k']:.3f}",
         "P@H<=2": lambda e: f"{e['precision_within_2']:.3f}",
@@ -36,20 +37,25 @@ def cifar10(record: dict[str, Any]) -> str:
         "queries that stand in the database": lambda e: str(e["queries_in_database"]),
         "queries that were trained on": lambda e: str(e["queries_in_training"]),
     }
-    protocols = record["evaluation"]
+    found = [run["evaluation"] for run in runs.values()]
     retrieval = table(
-        ["", *protocols], [[name, *(shown(e) for e in protocols.values())] for name, shown in figures.items()]
+        ["bits", *map(str, runs)],
+        [
+            ["**mAP@all, tie-aware, P1**", *(f"**{each['cifar10-p1']['map_at_all']:.3f}**" for each in found)],
+            ["**mAP@all, tie-aware, P1'**", *(f"**{each['cifar10-p1prime']['map_at_all']:.3f}**" for each in found)],
+            *([f"{name}, P1'", *(shown(each["cifar10-p1prime"]) for each in found)] for name, shown in figures.items()),
+        ],
     )
     quality = fakes["quality"]
     made = table(
         ["setting", "value"],
         [
-            ["backbone", f"`{model['backbone']['name']}`, {model['side']} pixels, {model['bits']} bits"],
+            ["backbone", f"`{models[0]['backbone']['name']}`, {models[0]['side']} pixels"],
             ["loss", f"`{settings['loss']}`, {settings['epochs']} epochs of batch {settings['batch']}"],
             ["augmentation", f"`{settings['augment']}`"],
             ["learning rate, weight decay", f"{settings['learning_rate']:g}, {settings['weight_decay']:g}"],
             ["entropy on fakes", f"`{settings['entropy']}`, weight {settings['entropy_weight']:g}"],
-            ["validation mAP@all", _validation(model["metrics"]["validation_map_at_all"])],
+            ["validation mAP@all", _validation(models[0]["metrics"]["validation_map_at_all"])],
             ["seed", str(settings["seed"])],
             ["fakes", f"{fakes['count']:,} by `{fakes['generator']['name']}`, {fakes['settings']['steps']:,} steps"],
             ["Fréchet distance of the fakes", f"{quality['frechet_distance']:.0f}"],
@@ -57,12 +63,26 @@ def cifar10(record: dict[str, Any]) -> str:
                 "classifier on fakes, and its ceiling",
                 f"right on {quality['accuracy']:.1%} of real images, {quality['accuracy_ceiling']:.1%}",
             ],
-            ["fingerprint of the model", f"`{model['fingerprint'][:16]}…`"],
+            *([f"fingerprint of the model, {each['bits']} bits", f"`{each['fingerprint'][:16]}…`"] for each in models),
             *([f"SHA-256 of {name} {part}", f"`{digest[:16]}…`"] for name, part, digest in _lists(record)),
             ["made with", ", ".join(f"{name} {version}" for name, version in record["made_with"].items())],
         ],
     )
     return f"{retrieval}\n\n{made}"
+
+
+def published(rows: list[dict[str, Any]]) -> str:
+    """Return what others report under P1', as they report it, and what ganhash retrieves, at the same lengths."""
+    ours = {bits: run["evaluation"]["cifar10-p1prime"] for bits, run in _by_length(_read("cifar10")).items()}
+    lengths = [int(bits) for bits in rows[0]["map"]]
+    made = [[row["method"], *(f"{value:.3f}" for value in row["map"].values())] for row in rows]
+    shown = [f"**{ours[bits]['map_at_all']:.3f}**" if bits in ours else "not run" for bits in lengths]
+    head = ["method", *(f"{bits} bits" for bits in lengths)]
+    return table(head, [*made, ["ganhash, `efficientnet_lite0`", *shown]])
+
+
+def _by_length(record: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    return {int(bits): record["runs"][bits] for bits in sorted(record["runs"], key=int)}
 
 
 def _validation(score: float | None) -> str:
@@ -225,15 +245,19 @@ def _benchmarks(rows: list[dict[str, Any]]) -> str:
 TABLES: dict[str, Callable[[Any], str]] = {
     each.__name__: each
     for each in (
-        *(cifar10, peer_losses, peer_training, near_copies, generators, bench, search, scale, projection),
+        *(cifar10, published, peer_losses, peer_training, near_copies, generators, bench, search, scale, projection),
         *(reliability, card),
     )
 }
 
 
+def _read(name: str) -> Any:
+    return json.loads((HERE / f"{name}.json").read_text())
+
+
 def _table(name: str) -> str:
-    source = HERE / f"{SOURCES.get(name, name)}.json"
-    return TABLES[name](json.loads(source.read_text())) if source.exists() else NOT_YET
+    source = SOURCES.get(name, name)
+    return TABLES[name](_read(source)) if (HERE / f"{source}.json").exists() else NOT_YET
 
 
 def page(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Gather lists, settings and figures of a finished run into a file: `python record.py CIFAR-FOLDER OUT.json`."""
+"""Gather lists, settings and figures of a finished run: `python record.py CIFAR-FOLDER OUT.json BITS [BITS ...]`."""
 
 import json
 import platform
@@ -14,15 +14,21 @@ def read(path: str | Path) -> Any:
     return json.loads(Path(path).read_text())
 
 
-def main(images: Path, out: Path) -> None:
-    fakes, model = read("fakes/fakes.json"), read("model/bundle.json")
+def trained(bits: str) -> dict[str, Any]:
+    """Return what is to be known of the network of one length, and what its codes retrieve."""
+    model = read(f"model-{bits}/bundle.json")
     backbone = {name: model["backbone"][name] for name in ("name", "options", "package", "version")}
+    known = {name: model[name] for name in ("side", "bits", "settings", "metrics", "training_digest", "fingerprint")}
+    known |= {"backbone": backbone, "digests": model["digests"]}
+    return {"model": known, "evaluation": {name: read(f"{name}-{bits}.json") for name in PROTOCOLS}}
+
+
+def main(images: Path, out: Path, lengths: list[str]) -> None:
+    fakes = read("fakes/fakes.json")
     record = {
         "lists": {name: read(images / f"{name}.json") for name in PROTOCOLS},
         "fakes": {name: fakes[name] for name in ("generator", "settings", "count", "quality", "training_digest")},
-        "model": {"backbone": backbone, "side": model["side"], "bits": model["bits"], "settings": model["settings"]}
-        | {name: model[name] for name in ("metrics", "training_digest", "fingerprint", "digests")},
-        "evaluation": {name: read(f"{name}.json") for name in PROTOCOLS},
+        "runs": {bits: trained(bits) for bits in lengths},
         "made_with": {name: version(name) for name in ("ganhash", "torch", "timm", "onnxruntime", "numpy")}
         | {"python": platform.python_version(), "machine": platform.machine()},
     }
@@ -30,4 +36,4 @@ def main(images: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -61,6 +61,8 @@ def test_every_arm_leaves_a_line_for_each_protocol_and_is_not_run_again(
     assert [(line["arm"], line["protocol"]) for line in lines] == [(arm, p) for arm in "ABCDEFI" for p in ("P1", "P1'")]
     assert all(0 < line["map"] <= 1 and line["digests"]["weights"] for line in lines)
     assert len({line["digests"]["weights"] for line in lines}) == 7
+    assert {line["arm"] for line in lines if "fakes" in line} == {"E", "F"}
+    assert all(line["fakes"]["accuracy_ceiling"] > 0 for line in lines if "fakes" in line)
     assert start(runner, monkeypatch, folder, "--arms", "ABCDEFI") == lines
 
 

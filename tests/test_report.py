@@ -47,7 +47,7 @@ def test_differences_are_between_runs_of_the_same_seed(lines: list[dict[str, Any
 
 def test_tables_show_each_regime_its_arms_and_whether_fakes_beat_their_rivals(lines: list[dict[str, Any]]) -> None:
     made = REPORT["tables"](lines)
-    assert list(made) == ["arms", "rivals"]
+    assert list(made) == ["arms", "rivals", "fakes"]
     assert made["arms"].count("**cifar10, ") == 2
     assert made["arms"].index("50 images") < made["arms"].index("100 images")
     assert (
@@ -57,6 +57,14 @@ def test_tables_show_each_regime_its_arms_and_whether_fakes_beat_their_rivals(li
     assert "| A nothing |  | 0.600 |  | 0.600 |  | 30.0 | 0.200 |  | 0.400 | 3 |" in made["arms"]
     row = "| cifar10, 50 a class, `smallconv` at 32, 48 bits | **+3.1 ± 0.3** |  |  | **+2.1 ± 0.3** |  |  |"
     assert row in made["rivals"]
+
+
+def test_the_fakes_of_a_regime_are_told_of_once() -> None:
+    quality = {"frechet_distance": 700.4, "precision": 0.8, "recall": 0.125, "accuracy": 0.3, "accuracy_ceiling": 0.5}
+    known = {"fakes": quality, "digests": {"fakes": "1f"}}
+    lines = [line(arm, seed, **known) for arm in "DH" for seed in range(2)]
+    rows = REPORT["fakes"]([line("A", 0), *lines]).splitlines()[2:]
+    assert rows == ["| cifar10, 50 a class | 700 | 0.80 | 0.12 | 30.0% | 50.0% |"]
 
 
 def test_lengths_of_codes_stand_in_order_with_the_same_seeds_of_the_main_experiment() -> None:

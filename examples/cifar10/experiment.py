@@ -362,6 +362,7 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
     for protocol, found in figures(data, encoder, seen, chosen.count, chosen.seed, given.validate).items():
         record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
         record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
+        record |= {"fakes": fakes.record["quality"]} if fakes else {}
         lines.append(json.dumps(record) + "\n")
         print(*key, protocol, f"{found['map']:.4f}", f"{record['seconds']:.0f} s", file=sys.stderr, flush=True)
     with given.results.open("a") as stream:

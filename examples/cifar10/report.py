@@ -154,6 +154,20 @@ def rivals(lines: list[Line]) -> str:
     return table(head, rows)
 
 
+def fakes(lines: list[Line]) -> str:
+    """Return for each regime how good its fakes are, where a run has noted that."""
+    rows = []
+    judged = [line for line in lines if "fakes" in line]
+    for (dataset, count), members in groups(judged, "dataset", "images_per_class").items():
+        found = {line["digests"]["fakes"]: line["fakes"] for line in members}
+        for quality in found.values():
+            shown = [f"{quality[name]:.2f}" for name in ("precision", "recall")]
+            accuracy = [f"{quality[name]:.1%}" for name in ("accuracy", "accuracy_ceiling")]
+            rows.append([f"{dataset}, {count} a class", f"{quality['frechet_distance']:.0f}", *shown, *accuracy])
+    head = ["fakes of", "Fréchet distance", "precision", "recall"]
+    return table([*head, "classifier trained on fakes, right on real", "trained on real images"], rows)
+
+
 def lengths(lines: list[Line]) -> str:
     """Return for each length of the codes what the arms reach on P1."""
     parts = []
@@ -351,6 +365,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
     made: dict[str, tuple[str, Callable[[list[Line]], str]]] = {
         "arms": ("main", arms),
         "rivals": ("main", rivals),
+        "fakes": ("main", fakes),
         "bits": ("bits", lengths),
         "earlier": ("running-statistics", earlier),
         "weights": ("lambda", weights),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +54,8 @@ def fit(
     saved, rate = time.monotonic(), Rate()
     try:
         while state.step < steps:
-            statistics = [each.clone() for each in network.buffers()]
-            try:
+            with _statistics_kept(network):
                 figures = _step(state, data, settings, steps, device)
-            except UsageError:  # the forward pass has moved the statistics of a step that was not taken
-                for before, each in zip(statistics, network.buffers(), strict=True):
-                    each.copy_(before)
-                raise
             state.step += 1
             state.losses.append(dict(figures))
             if state.step % per_epoch == 0:
@@ -79,6 +76,18 @@ def fit(
     training_state.save(state, folder, run, settings)
     network.load_state_dict(state.best)
     return None if math.isinf(state.best_score) else state.best_score
+
+
+@contextmanager
+def _statistics_kept(network: HashNet) -> Iterator[None]:
+    """Take back what the forward pass of a step did to the running statistics where that step is not taken."""
+    kept = [each.clone() for each in network.buffers()]
+    try:
+        yield
+    except UsageError:
+        for before, each in zip(kept, network.buffers(), strict=True):
+            each.copy_(before)
+        raise
 
 
 def _step(

@@ -51,7 +51,7 @@ def test_classes_of_one_image_are_told_of(caplog: pytest.LogCaptureFixture) -> N
     collection = images.collect(Path("photos"))
     sampling.tell_of_single_images(collection, collection.entries)
     (line,) = [record.getMessage() for record in caplog.records]
-    assert line == "1 of 3 classes have one image only, which nothing is similar to: green"
+    assert line == "1 of 3 classes have one image only, similar to nothing but itself: green"
 
 
 def test_classes_of_more_images_are_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:

@@ -122,7 +122,7 @@ def test_centres_follow_the_mean_logits_of_the_classes_that_are_seen() -> None:
 def test_boundary_fakes_are_never_labelled(coloured: Path, tmp_path: Path) -> None:
     made = make(coloured, tmp_path / "fakes", boundary=True, count=6)
     pixels = finish(images.load(made.collection, 32, strict=True))
-    with pytest.raises(UsageError, match="no one class each"):
+    with pytest.raises(UsageError, match="no fake can be labelled: each lies between two classes"):
         sampling.share_out(pixels, made.judgements, made.class_names, made.class_names, "labels", 0.0)
 
 

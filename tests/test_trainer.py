@@ -250,8 +250,41 @@ def test_rows_that_leave_nothing_to_learn_from_are_refused(coloured: Path, tmp_p
     rows = ["path,label,split"]
     rows += [f"{c}/{i:02}.png,{c},{'val' if c in held else 'train'}" for c in COLOURS for i in range(12)]
     found = "1 class in 12" if held == "red,green" else "0 classes in 0"
-    with pytest.raises(InputError, match=f"two classes of two images or more, but found {found} usable images"):
+    told = f"two classes of two images or more, but found {found} readable images that are not marked val"
+    with pytest.raises(InputError, match=told) as raised:
         train_from_csv(coloured, rows, tmp_path / "model")
+    assert "mark fewer rows val: of those for training" in raised.value.hint
+
+
+def test_what_will_not_be_learned_is_told(coloured: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    rows = ["path,label,label,split"]
+    rows += [
+        f"{c}/{i:02}.png,{c},{'all' if i else ''},{'val' if c == 'red' else ''}" for c in COLOURS for i in range(12)
+    ]
+    rows[rows.index("green/00.png,green,,")] = "green/00.png,,,"
+    train_from_csv(coloured, rows, tmp_path / "model")
+    told = [record.getMessage() for record in caplog.records]
+    assert "1 of 36 images have no label: they are not trained on" in told
+    assert "not trained on, since all of its images are held out: red" in told
+    assert any("more than 90 % of the images have the label all: nearly all are similar" in line for line in told)
+
+
+def test_images_of_which_all_can_be_learned_are_not_worth_a_word(
+    coloured: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    finish(run(coloured, tmp_path / "model", settings(epochs=1)))
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_how_many_fakes_are_labelled_is_told_and_which_class_has_none(
+    coloured: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    fakes = scored(tmp_path / "fakes", coloured, [0.9, 0.1, 0.9, 0.2, 0.1, 0.1])
+    caplog.set_level("INFO")
+    finish(run(coloured, tmp_path / "model", settings(epochs=1, fakes_as="labels"), fakes))
+    told = [record.getMessage() for record in caplog.records]
+    assert "2 of 6 fakes have a score of 0.5 or more and are labelled" in told
+    assert "no fake is labelled as red" in told
 
 
 def test_a_class_that_only_queries_have_is_none_to_train_on(coloured: Path, tmp_path: Path):

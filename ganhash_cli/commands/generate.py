@@ -79,6 +79,7 @@ def generate(
 ) -> None:
     """Train a GAN on the images and draw fakes. The same command again continues a run that was stopped."""
     require_within(locals(), GENERATE)  # before torch is imported, which takes seconds
+    sources.require_there(images)
     with console.loading("torch"):
         from ganhash_cli.engine import devices, pool
         from ganhash_cli.engine.generator import GenerateSettings

@@ -33,6 +33,14 @@ def open_training(images: str | None) -> "Iterator[tuple[Collection, str]]":
             yield pictures.from_folder(folder), sample.TRAINED_ON
 
 
+def require_there(images: str | None) -> None:
+    """Raise `InputError` where training images are named that do not exist, before anything slow is loaded."""
+    from ganhash_cli.engine import images as pictures
+
+    if images not in (None, "-"):
+        pictures.require_there(Path(images))
+
+
 def names_on_stdin(*, nul: bool = False) -> list[bytes]:
     """Read file names from stdin, one a line, or separated by NUL; `InputError` where there is none."""
     separator = b"\0" if nul else b"\n"

@@ -166,6 +166,7 @@ def train(
 ) -> None:
     """Train the hashing network. The same command again continues a run that was stopped."""
     require_within(locals(), TRAIN)  # before torch is imported, which takes seconds
+    sources.require_there(images)
     with console.loading("torch"):
         from ganhash_cli.engine import backbones, board, devices, losses, trainer
         from ganhash_cli.engine.train_settings import TrainSettings

@@ -104,11 +104,16 @@ def collect(source: Path) -> Collection:
     """List the images of a folder (its sub-folders are labels), of a `.csv` list, or one image file."""
     if source.is_dir():
         return from_folder(source)
-    if not source.exists():
-        raise InputError(f"{source} does not exist", hint="name a folder of images, a .csv list or an image")
+    require_there(source)
     if source.suffix.lower() == ".csv":
         return from_csv(source)
     return from_names([os.fsencode(source)])
+
+
+def require_there(source: Path) -> None:
+    """Raise `InputError` where nothing has this name."""
+    if not source.exists():
+        raise InputError(f"{source} does not exist", hint="name a folder of images, a .csv list or an image")
 
 
 def is_file(source: Path) -> bool:

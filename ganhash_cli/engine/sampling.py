@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ganhash_cli.engine import images, wording
 from ganhash_cli.engine.fakes import Judgement
@@ -23,6 +23,7 @@ DRAWS = 100  # batches to try where one lacks a triplet
 
 _LOG = logging.getLogger(__name__)
 _NAMED = 5  # classes, where there are many to tell of
+_NEARLY_ALL = 0.9  # of the images
 
 Labels = NDArray[np.bool_]
 
@@ -118,8 +119,11 @@ def draw_triplets(labels: Labels, batch: int, seed: int, step: int) -> NDArray[n
     )
 
 
-def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> None:
-    """Refuse images that cannot teach a similarity: unlabelled ones, or only one class."""
+def require_two_classes(collection: Collection, entries: tuple[Entry, ...], *, but_val: bool = False) -> None:
+    """Refuse images that cannot teach a similarity: unlabelled ones, or only one class.
+
+    With `but_val` the `entries` are what rows marked `val` leave of them.
+    """
     if not collection.entries:
         raise images.nothing_usable(collection, collection.skipped)
     if not collection.labelled:
@@ -136,13 +140,14 @@ def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> N
             )
     if len([label for label, count in seen.items() if count > 1]) < 2:
         classes = wording.counted(len(seen), "class", "classes")
-        kind = "image" if entries is collection.entries else "usable image"
+        kind = "image" if entries is collection.entries else "readable image"
         poor = [f"{name!r} has {seen[label]}" for label, name in enumerate(collection.class_names) if seen[label] < 2]
         more = f" and {len(poor) - _NAMED:,} more too few" if len(poor) > _NAMED else ""
         lacking = f"add images: {', '.join(poor[:_NAMED])}{more}" if poor else "add images of another class"
+        lacking = f"mark fewer rows val: of those for training {', '.join(poor[:_NAMED])}{more}" if but_val else lacking
         raise InputError(
             f"training needs two classes of two images or more, but found {classes} in"
-            f" {wording.counted(len(entries), kind)}",
+            f" {wording.counted(len(entries), kind)}{' that are not marked val' if but_val else ''}",
             hint=f"{lacking}; or learn without labels: --loss itq",
         )
 
@@ -150,12 +155,36 @@ def require_two_classes(collection: Collection, entries: tuple[Entry, ...]) -> N
 def tell_of_single_images(collection: Collection, entries: tuple[Entry, ...]) -> None:
     """Warn of classes with one image, which can teach only what they are unlike."""
     seen = Counter(label for entry in entries for label in entry.labels)
-    single = [collection.class_names[label] for label, count in sorted(seen.items()) if count == 1]
-    if single:
-        names = ", ".join(single[:_NAMED]) + (", …" if len(single) > _NAMED else "")
+    single = np.array([seen[label] == 1 for label in range(len(collection.class_names))])
+    if single.any():
+        names = _some(single, collection.class_names)
+        told = "%d of %d classes have one image only, similar to nothing but itself: %s"
+        _LOG.warning(told, single.sum(), len(seen), names)
+
+
+def tell_of_useless(data: TrainingData, class_names: tuple[str, ...], unlabelled: int) -> None:
+    """Warn of what will not be learned: images without a label, classes held out whole, and a label of nearly all."""
+    count = len(data.labels)
+    if unlabelled:
+        whole = unlabelled + count + len(data.validation_labels)
+        _LOG.warning("%s of %s images have no label: they are not trained on", f"{unlabelled:,}", f"{whole:,}")
+    unseen = data.validation_labels.any(0) & ~data.labels.any(0)
+    if unseen.any():
+        _LOG.warning("not trained on, since all of its images are held out: %s", _some(unseen, class_names))
+    common = data.labels.mean(0) > _NEARLY_ALL
+    if common.any():
         _LOG.warning(
-            "%d of %d classes have one image only, similar to nothing but itself: %s", len(single), len(seen), names
+            "more than %d %% of the images have the label %s: nearly all are similar, so that mAP is near 1 whatever is"
+            " learned",
+            100 * _NEARLY_ALL,
+            _some(common, class_names),
         )
+
+
+def _some(chosen: ArrayLike, class_names: tuple[str, ...]) -> str:
+    """Name the first of some classes."""
+    names = [class_names[number] for number in np.flatnonzero(chosen)]
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
 
 
 def share_out(
@@ -183,11 +212,19 @@ def share_out(
     scores = np.array([-1.0 if each is None else each.score for each in judgements])
     good = (scores >= threshold) & labels.any(1)
     if not good.any():
-        best = f"their best score is {scores.max():.3f}" if (scores >= 0).any() else "they have no one class each"
-        raise UsageError(
-            f"no fake can be labelled: {best}",
-            hint="lower --fake-filter, or make fakes with a generator that takes classes, as sngan does",
-        )
+        if (scores >= 0).any():
+            reason, hint = f"their best score is {scores.max():.3f}", "lower --fake-filter"
+        elif any(len(entry.labels) == 2 for entry in pixels.entries):
+            reason, hint = "each lies between two classes", "make others, with `ganhash generate` without --boundary"
+        else:
+            reason = "they have no one class each"
+            hint = "images of one label each and a generator that takes classes, as sngan does, make such that have"
+        raise UsageError(f"no fake can be labelled: {reason}", hint=hint)
+    _LOG.info(
+        "%s of %s fakes have a score of %g or more and are labelled", f"{good.sum():,}", f"{len(good):,}", threshold
+    )
+    if (missing := ~labels[good].any(0)).any():
+        _LOG.warning("no fake is labelled as %s", _some(missing, classes))
     others = ~good if use == "both" else np.zeros(len(good), np.bool_)
     return Fakes(pixels.array[others], between[others], pixels.array[good], labels[good])
 
@@ -203,8 +240,11 @@ def split(pixels: Pixels, collection: Collection, fakes: Fakes | None, share: fl
     held = named if named.any() else hold_out(labels, share, seed)
     kept = labelled & ~held
     held = labelled & held
-    require_two_classes(collection, tuple(pixels.entries[row] for row in np.flatnonzero(kept)))
-    return TrainingData(pixels.array[kept], labels[kept], pixels.array[held], labels[held], fakes)
+    taught = tuple(pixels.entries[row] for row in np.flatnonzero(kept))
+    require_two_classes(collection, taught, but_val=bool(named.any()))
+    data = TrainingData(pixels.array[kept], labels[kept], pixels.array[held], labels[held], fakes)
+    tell_of_useless(data, collection.class_names, int((~labelled).sum()))
+    return data
 
 
 def whole(pixels: Pixels, fakes: Fakes | None = None) -> TrainingData:

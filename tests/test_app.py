@@ -95,22 +95,24 @@ def test_a_current_folder_that_was_removed_is_no_bug(capsys: pytest.CaptureFixtu
 
 
 def test_a_bug_is_one_line_and_a_traceback_only_on_request(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setattr("ganhash_cli.engine.images.collect", lambda _: 1 / 0)
-    code, _, error = run(capsys, "train", "x")
+    code, _, error = run(capsys, "train", tmp_path)
     assert code == 1
     assert "bug in ganhash: ZeroDivisionError" in error
     assert "Traceback" not in error
-    assert "Traceback" in run(capsys, "train", "x", "-vv")[2]
+    assert "Traceback" in run(capsys, "train", tmp_path, "-vv")[2]
 
 
-def test_running_out_of_memory_is_exit_7(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_running_out_of_memory_is_exit_7(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     def too_much(_: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr("ganhash_cli.engine.images.collect", too_much)
-    code, _, error = run(capsys, "train", "x")
+    code, _, error = run(capsys, "train", tmp_path)
     assert (code, "out of memory" in error) == (7, True)
 
 
@@ -172,7 +174,7 @@ class Stop:
             print("still there")
 sys.meta_path.insert(0, Stop())
 from ganhash_cli.app import main
-main(["train", "nowhere", *sys.argv[1:]])
+main(["train", ".", *sys.argv[1:]])
 """
     ended = subprocess.run([sys.executable, "-c", program, *options], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (130, "still there\n")

@@ -40,8 +40,9 @@ def test_a_key_may_be_what_is_typed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("ganhash.toml").write_text(text)
+    Path("images").mkdir()
     verb = text[1:].partition("]")[0]
-    _, _, error = run(capsys, verb, "x")
+    _, _, error = run(capsys, verb, "images")
     assert (says in error, "there is no option" in error) == (True, False), error
 
 

@@ -1,5 +1,7 @@
 """Words that a command cannot take: the error says what is missing, what there is, and what to type instead."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,18 @@ def test_only_commands_that_read_names_tell_of_stdin(capsys: Printed) -> None:
 def test_a_word_too_many_is_named_where_no_images_are_taken(capsys: Printed) -> None:
     code, _, error = run(capsys, "serve", "codes.h5", "other")
     assert (code, "error: ganhash serve does not take other\n" in error) == (2, True)
+
+
+@pytest.mark.parametrize("verb", ["train", "generate"])
+def test_images_that_do_not_exist_are_told_of_before_torch_is_loaded(verb: str) -> None:
+    program = f"""
+import sys
+from ganhash_cli.app import main
+try:
+    main(["{verb}", "nowhere"])
+except SystemExit as ended:
+    print(ended.code, "torch" in sys.modules)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.stdout == "4 False\n"
+    assert "nowhere does not exist" in ended.stderr

@@ -20,6 +20,19 @@ def test_two_runs_that_differ_are_told_apart_by_what_was_chosen_and_not_by_what_
     assert differences.named(before, {**now, "bits": 64}) == "with --precision float32, not bfloat16"
 
 
+def test_an_option_of_a_loss_or_a_plugin_that_differs_is_named_as_it_is_typed() -> None:
+    plugin = {"name": "smallconv", "options": {"width": 32}, "version": "0.1.0"}
+    before = {"loss": "triplet", "loss_options": {"margin": 3.0, "semi_hard": False}, "backbone": plugin}
+    wider = {**plugin, "options": {"width": 64}}
+    assert differences.named(before, {**before, "backbone": wider}) == "with -B width=32, not 64"
+    margin = {**before, "loss_options": {"margin": None, "semi_hard": False}}
+    assert differences.named(before, margin) == "with -L margin=3.0, not left out"
+    other = {**before, "loss": "csq", "loss_options": {"smoothing": 0.1}}
+    assert differences.named(before, other) == "with --loss triplet, not csq"
+    newer = {**before, "backbone": {**plugin, "version": "0.2.0"}}
+    assert differences.named(before, newer) == "with another version of --backbone smallconv"
+
+
 @pytest.mark.parametrize(
     ("scores", "said"),
     [

@@ -6,6 +6,7 @@ from typing import Any
 
 _SHOWN = 3
 _FOLLOWING = {"precision"}  # what is chosen by other settings where nobody chooses
+_LETTERS = {"backbone": "-B", "generator": "-G", "loss_options": "-L"}  # that set the options of these
 
 
 def named(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -20,6 +21,8 @@ def named(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     now = json.loads(json.dumps(now))
     changed = [name for name, value in now.items() if before.get(name, value) != value]
     chosen = [name for name in changed if name not in _FOLLOWING] or changed
+    if "loss" in chosen:  # another loss has other options
+        chosen = [name for name in chosen if name != "loss_options"]
     found = [_said(name, before[name], now[name]) for name in chosen]
     more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return f"with {', '.join(found[:_SHOWN])}{more}" if found else ""
@@ -31,7 +34,11 @@ def _said(name: str, before: Any, now: Any) -> str:
         return f"{option} {_text(before)}, not {_text(now)}"
     if before.get("name") != now.get("name"):
         return f"{option} {_text(before.get('name'))}, not {_text(now.get('name'))}"
-    return f"other options of {option}" if "name" in now else f"other {option}"
+    ours, theirs = (each.get("options", {}) if "name" in now else each for each in (now, before))
+    changed = [key for key in ours if theirs.get(key) != ours[key]]
+    if not changed:
+        return f"another version of {option} {now.get('name')}"
+    return f"{_LETTERS.get(name, option)} {changed[0]}={_text(theirs.get(changed[0]))}, not {_text(ours[changed[0]])}"
 
 
 def _text(value: Any) -> str:

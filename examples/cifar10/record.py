@@ -18,8 +18,8 @@ def trained(bits: str) -> dict[str, Any]:
     """Return what is to be known of the network of one length, and what its codes retrieve."""
     model = read(f"model-{bits}/bundle.json")
     backbone = {name: model["backbone"][name] for name in ("name", "options", "package", "version")}
-    known = {name: model[name] for name in ("side", "bits", "settings", "metrics", "training_digest", "fingerprint")}
-    known |= {"backbone": backbone, "digests": model["digests"]}
+    same = ("side", "bits", "settings", "metrics", "training_digest", "fingerprint", "digests")
+    known = {"backbone": backbone, **{name: model[name] for name in same}}
     return {"model": known, "evaluation": {name: read(f"{name}-{bits}.json") for name in PROTOCOLS}}
 
 

@@ -1,8 +1,7 @@
 """sngan-resnet: the residual GAN of spectral normalisation, after Miyato et al. 2018, arXiv:1802.05957, table 4.
 
 Conditional as in Miyato and Koyama 2018, arXiv:1802.05637. Wider and slower than `sngan`: all its channels live at
-every resolution, and each stage has two convolutions.
-Unlike the paper's, its critic moves once a step, not five times.
+every resolution, and each stage has two convolutions. Its critic moves once a step, the paper's five times.
 """
 
 from typing import Literal

@@ -53,6 +53,36 @@ _IDLE = {
             lambda given: given["fakes_as"] == "entropy",
             "is about labelled fakes, and needs --fakes-as labels or both",
         ),
+        _Idle(
+            ("entropy", "entropy_weight", "fakes_per_real"),
+            lambda given: given["no_fakes"] and given["entropy_on"] == "fakes" and given["entropy_weight"],
+            "is about maximum entropy, which --no-fakes leaves nothing to be computed on",
+            "no_fakes",
+        ),
+        _Idle(
+            ("entropy", "entropy_weight"),
+            lambda given: given["fakes_as"] == "labels" and given["entropy_on"] == "fakes" and given["entropy_weight"],
+            "is about maximum entropy, and --fakes-as labels keeps all fakes for labels",
+            "fakes_as",
+        ),
+        _Idle(
+            ("entropy", "entropy_on"),
+            lambda given: not given["entropy_weight"],
+            "is about maximum entropy, and --entropy-weight 0 turns it off",
+            "entropy_weight",
+        ),
+        _Idle(
+            ("fakes",),
+            lambda given: given["entropy_on"] != "fakes" and given["fakes_as"] == "entropy",
+            "has no use beside --entropy-on, which names something else",
+            "entropy_on",
+        ),
+        _Idle(
+            ("fakes", "fakes_per_real"),
+            lambda given: not given["entropy_weight"] and given["fakes_as"] == "entropy",
+            "has no use beside --entropy-weight 0",
+            "entropy_weight",
+        ),
     ),
     "query": (
         _REMOTE,

@@ -128,6 +128,14 @@ URL = "postgresql://localhost/photos"
         ("train --loss itq --entropy-on mixup", "--entropy-on means nothing to --loss itq, which fits at once"),
         ("train --no-fakes --fakes a", "--fakes says how to use fakes, and --no-fakes to use none"),
         ("train --fake-filter 0.2", "--fake-filter is about labelled fakes, and needs --fakes-as labels or both"),
+        ("train --no-fakes --entropy-weight 0.1", "--entropy-weight is about maximum entropy, which --no-fakes leaves"),
+        ("train --fakes-as labels --entropy shannon", "--entropy is about maximum entropy, and --fakes-as labels"),
+        (
+            "train --entropy-weight 0 --entropy-on noise",
+            "--entropy-on is about maximum entropy, and --entropy-weight 0",
+        ),
+        ("train --entropy-on real --fakes a", "--fakes has no use beside --entropy-on"),
+        ("train --entropy-weight 0 --fakes a", "--fakes has no use beside --entropy-weight 0"),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(capsys: Printed, words: str, message: str) -> None:
@@ -135,6 +143,20 @@ def test_an_option_that_would_do_nothing_is_refused(capsys: Printed, words: str,
     assert (code, out) == (2, "")
     assert message in error
     assert "leave" in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train a --no-fakes --entropy-on noise --entropy-weight 0.1",
+        "train a --fakes-as labels --entropy-on mixup --entropy-weight 0.1",
+        "train a --fakes-as labels --entropy-weight 0 --fakes b --fakes-per-real 1",
+        "train a --fakes-as both --entropy-on real --fakes b",
+    ],
+)
+def test_options_that_have_a_use_together_are_taken(capsys: Printed, words: str) -> None:
+    code, _, error = run(capsys, *words.split())
+    assert (code, "a does not exist" in error) == (4, True)
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,14 @@ def test_without_labels_train_says_that_it_learns_without(tmp_path: Path, capsys
     assert Bundle.open(tmp_path / "model").settings["loss"] == "itq"
 
 
+def test_info_tells_no_epochs_of_a_model_that_took_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    finish(fit(unlabelled_folder(tmp_path / "images"), tmp_path / "model"))
+    with pytest.raises(SystemExit):
+        app.main(["info", str(tmp_path / "model")])
+    said = capsys.readouterr().out
+    assert ("settings.loss" in said, "settings.epochs" in said) == (True, False)
+
+
 @pytest.mark.parametrize(("options", "told"), [([], True), (["--no-fakes"], False)])
 def test_fakes_that_itq_has_no_use_for_are_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], told: bool
@@ -129,6 +137,29 @@ def test_fakes_that_itq_has_no_use_for_are_told_of(
     Path("fakes/fakes.json").write_text("{}")
     code, said = train(capsys, unlabelled_folder(Path("images")), *options)
     assert (code, "fakes/ is not used by ITQ" in said) == (0, told)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "untaught"),
+    [
+        ("smallconv", {"width": "8"}, True),
+        ("resnet18", {"pretrained": "false"}, True),
+        ("efficientnet_lite0", {"pretrained": "false"}, True),
+        ("efficientnet_lite0", {}, False),
+    ],
+)
+def test_a_backbone_is_untaught_where_its_weights_are_drawn(name: str, options: dict[str, str], untaught: bool):
+    state = torch.random.get_rng_state()
+    assert backbones.untaught(backbones.identify(name, options)) == untaught
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_itq_on_an_untaught_backbone_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    code, said = train(capsys, unlabelled_folder(Path("images")))
+    assert (code, "warning: smallconv knows nothing yet" in said) == (0, True)
 
 
 def test_a_loss_that_needs_labels_is_refused_without_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

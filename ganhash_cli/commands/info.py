@@ -12,6 +12,7 @@ from ganhash_cli.commands import options
 from ganhash_cli.errors import InputError
 
 _NAMED = 10  # of a list, such as classes; --json has all
+_FITTED = "itq"  # the loss that takes no steps, so that epochs say nothing about its model
 _MAIN = re.compile(
     r"[^.]*|quality\..*|metrics\.(validation|training)_.*"
     r"|(fakes\.)?(generator\.name|count|quality\.(frechet_distance|precision|recall)|settings\.(steps|minutes))"
@@ -37,7 +38,12 @@ def info(
             continue
         if number:
             console.say("")
-        named = [(name, value) for name, value in _single(facts) if console.verbosity > 0 or _is_main(name, value)]
+        fitted = (facts.get("settings") or {}).get("loss") == _FITTED
+        named = [
+            (name, value)
+            for name, value in _single(facts)
+            if console.verbosity > 0 or _is_main(name, value) and not (fitted and name == "settings.epochs")
+        ]
         console.table(["", ""], [[console.safe(name), console.safe(_text(value))] for name, value in named])
     if found and not json and console.verbosity < 1:
         console.note("-v tells all settings, too")

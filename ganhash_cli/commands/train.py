@@ -177,8 +177,14 @@ def train(
     with ranks.joined(where, join_timeout), sources.open_training(images) as (collection, source):
         console.note(f"computing on {where}{options.processes()}")
         chosen = loss or _suited(collection)
-        if chosen == Loss.itq and not no_fakes:
-            _tell_of_useless(fakes)
+        if chosen == Loss.itq:
+            if not no_fakes:
+                _tell_of_useless(fakes)
+            if backbones.untaught(identity):
+                console.warn(
+                    f"{identity.name} knows nothing yet, and ITQ teaches it nothing: the codes will mean little;"
+                    " --loss contrastive trains it, and efficientnet_lite0 brings weights"
+                )
         settings = TrainSettings(
             backbone=identity,
             bits=bits,

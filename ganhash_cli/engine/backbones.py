@@ -48,6 +48,13 @@ def build(identity: Identity, **overrides: Any) -> nn.Module:
     return backbone
 
 
+def untaught(identity: Identity) -> bool:
+    """Whether a backbone brings no weights of its own: two that are built differ."""
+    with torch.random.fork_rng(devices=[]):
+        one, other = (dict(build(identity).named_parameters()) for _ in range(2))
+    return any(not torch.equal(value, other[name]) for name, value in one.items())
+
+
 def contract(backbone: nn.Module) -> Backbone:
     """View a built backbone through its contract."""
     return cast(Backbone, backbone)

@@ -42,7 +42,7 @@ def info(
         named = [
             (name, value)
             for name, value in _single(facts)
-            if console.verbosity > 0 or _is_main(name, value) and not (fitted and name == "settings.epochs")
+            if console.verbosity > 0 or (_is_main(name, value) and not (fitted and name == "settings.epochs"))
         ]
         console.table(["", ""], [[console.safe(name), console.safe(_text(value))] for name, value in named])
     if found and not json and console.verbosity < 1:

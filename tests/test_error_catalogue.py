@@ -92,6 +92,7 @@ CATALOGUE = [
     Wrong(f"train folder {SMALL} --model model", 2, "model"),
     Wrong("train folder -b resnet18 -B weights=nowhere.safetensors", 4, "nowhere.safetensors"),
     Wrong("train folder -b resnet18 -B weights=notes.txt", 2, ".safetensors"),
+    Wrong("train cut", 4, "cut holds fakes"),
     Wrong("train -", 4, "stdin"),
     # encode
     Wrong("encode folder --model nowhere", 4, "nowhere"),

@@ -34,11 +34,17 @@ def open_training(images: str | None) -> "Iterator[tuple[Collection, str]]":
 
 
 def require_there(images: str | None) -> None:
-    """Raise `InputError` where training images are named that do not exist, before anything slow is loaded."""
+    """Raise `InputError` where training images are named that do not exist or are fakes, before torch is loaded."""
     from ganhash_cli.engine import images as pictures
 
-    if images not in (None, "-"):
-        pictures.require_there(Path(images))
+    if images is None or images == "-":
+        return
+    pictures.require_there(Path(images))
+    if pictures.holds_fakes(os.fsencode(images)):
+        raise InputError(
+            f"{images} holds fakes, and these are no training images",
+            hint="name the images that they were made from; --fakes names a folder of fakes",
+        )
 
 
 def names_on_stdin(*, nul: bool = False) -> list[bytes]:

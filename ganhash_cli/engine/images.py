@@ -335,13 +335,14 @@ def _walk(root: bytes, unreadable: list[OSError]) -> Iterator[bytes]:
                         continue
                     if not entry.is_dir(follow_symlinks=False):
                         yield entry.path
-                    elif not _holds_fakes(entry.path):
+                    elif not holds_fakes(entry.path):
                         waiting.append(entry.path)
         except OSError as error:
             unreadable.append(error)
 
 
-def _holds_fakes(folder: bytes) -> bool:
+def holds_fakes(folder: bytes) -> bool:
+    """Whether `folder` is one of ours, made by `ganhash generate`, finished or not."""
     return any(os.path.exists(os.path.join(folder, mark)) for mark in OUR_FAKES)
 
 

@@ -105,12 +105,15 @@ def test_an_image_that_comes_later_is_among_the_images(runner: dict[str, Any], f
     assert len(data.pixels) == len(data.labels) == 61
 
 
-def test_validation_and_queries_are_two_runs_under_one_name(
+def test_validation_and_queries_are_runs_of_their_own_under_one_name_and_so_are_arithmetics(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start(runner, monkeypatch, folder, "--arms", "A", "--losses", "itq")
-    lines = start(runner, monkeypatch, folder, "--arms", "A", "--losses", "itq", "--validate")
-    assert [line["protocol"] for line in lines] == ["P1", "P1'", "validation"]
+    given = ["--arms", "A", "--losses", "itq", "--precision"]
+    start(runner, monkeypatch, folder, *given, "float32")
+    start(runner, monkeypatch, folder, *given, "float32", "--validate")
+    lines = start(runner, monkeypatch, folder, *given, "bfloat16", "--validate")
+    assert [line["protocol"] for line in lines] == ["P1", "P1'", "validation", "validation"]
+    assert [line["settings"]["precision"] for line in lines[1:]] == ["float32", "float32", "bfloat16"]
 
 
 def test_smoothed_labels_are_refused_for_a_loss_that_has_none(

@@ -13,7 +13,8 @@ PACKAGE = Path(ganhash_cli.__file__).parent
 FOUNDATIONS = [
     *("progress", "names", "path_records", "wording", "fonts", "differences", "files", "outputs", "board"),
     *("seeds", "limits", "bits", "parallel", "distinct", "children", "scan"),
-    *("asymmetric", "devices", "decoding", "decoders", "shards", "address", "images", "protocols", "sample", "ranks"),
+    *("asymmetric", "depthwise", "devices", "decoding", "decoders"),
+    *("shards", "address", "images", "protocols", "sample", "ranks"),
 ]
 ORDER = [
     *FOUNDATIONS,

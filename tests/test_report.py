@@ -106,6 +106,19 @@ def test_learning_rates_are_compared_by_what_they_reach_on_validation() -> None:
     assert rows == ["| `smallconv` | 50 | 0.001 | 0.400 | 1 |", "| `smallconv` | 50 | 0.01 | 0.300 | 1 |"]
 
 
+def test_arithmetics_are_compared_seed_by_seed() -> None:
+    lines = [
+        line("A", seed, experiment="precision", protocol="validation", settings={"precision": name}, map=value + seed)
+        for name, value in (("float32", 0.4), ("bfloat16", 0.41))
+        for seed in range(2)
+    ]
+    rows = REPORT["tables"](lines)["precision"].splitlines()[2:]
+    assert rows == [
+        "| `smallconv` at 32 | 50 | bfloat16 | 0.910 | **+1.0 ± 0.0** | 2 |",
+        "| `smallconv` at 32 | 50 | float32 | 0.900 |  | 2 |",
+    ]
+
+
 def test_a_difference_that_may_be_nothing_is_not_bold() -> None:
     assert REPORT["signed"]([0.01, -0.02, 0.03]) == "+0.7 ± 6.3"
     assert REPORT["signed"]([0.02]) == "+2.0"

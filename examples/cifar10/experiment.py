@@ -253,9 +253,12 @@ def _entropy(logits: NDArray[np.float32]) -> float:
 
 
 def _known(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Return the settings of each run that is there, by its key and whether it validates."""
+    """Return the settings of each run that is there, by its key, its precision and whether it validates."""
     lines = map(json.loads, results.read_text().splitlines() if results.exists() else [])
-    return {(*(line[key] for key in KEYS), line["protocol"] == VALIDATION): line["settings"] for line in lines}
+    return {
+        (*(line[key] for key in KEYS), line["settings"]["precision"], line["protocol"] == VALIDATION): line["settings"]
+        for line in lines
+    }
 
 
 KEYS = (
@@ -281,6 +284,7 @@ def main() -> None:
     parser.add_argument("--learning-rates", type=float, nargs="+", default=[1e-3])
     parser.add_argument("--augment", default="crop")
     parser.add_argument("--weights", type=float, nargs="+", default=[WEIGHT])
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--validate", action="store_true")
     parser.add_argument("--gan-steps", type=int, default=4000)
     parser.add_argument("--work", type=Path, default=Path("experiment-work"))
@@ -338,13 +342,13 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
             "seed": chosen.seed,
             "augment": given.augment,
             "learning_rate": chosen.rate,
-            "precision": devices.settle("auto", CPU, backbones.build(backbone)),
+            "precision": devices.settle(given.precision, CPU),
             "entropy_weight": chosen.weight,
             **ARMS[chosen.arm],
             **REMEDIES[chosen.remedy],
         }
     )
-    known = _known(given.results).get((*key, given.validate))
+    known = _known(given.results).get((*key, settings.precision, given.validate))
     if known is not None:
         if known != json.loads(json.dumps(asdict(settings))):
             sys.exit(f"{given.results} holds this run with other settings; name another --experiment: {key}")

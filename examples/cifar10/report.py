@@ -231,6 +231,18 @@ def tuning(lines: list[Line]) -> str:
     return table(["backbone", "images a class", "learning rate", "validation mAP@all", "seeds"], rows)
 
 
+def precision(lines: list[Line]) -> str:
+    """Return what each arithmetic reaches on held-out training images, without fakes, beside float32."""
+    rows = []
+    named = [line | {"arm": line["settings"]["precision"]} for line in lines]
+    for (backbone, side, count, name), runs in groups(named, "backbone", "side", "images_per_class", "arm").items():
+        alike = _beside(runs, named, "backbone", "side", "images_per_class")
+        against = "" if name == "float32" else signed(paired(alike, name, "float32"))
+        rows.append([f"`{backbone}` at {side}", str(count), name, _mean(runs, "map"), against, str(len(runs))])
+    head = ["backbone", "images a class", "arithmetic", "validation mAP@all", "less float32, points", "seeds"]
+    return table(head, rows)
+
+
 def remedies(lines: list[Line]) -> str:
     """Return what was tried where fakes did not help, on held-out training images, beside A with the same loss."""
     parts = []
@@ -373,6 +385,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
         "long": ("long", remedies),
         "losses": ("losses", losses),
         "tuning": ("tuning", tuning),
+        "precision": ("precision", precision),
     }
     return {name: build(of(lines, experiment)) for name, (experiment, build) in made.items() if of(lines, experiment)}
 

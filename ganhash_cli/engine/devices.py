@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Literal
 
 import torch
-from torch import nn
 
+from ganhash_cli.engine import depthwise
 from ganhash_cli.errors import UsageError
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -41,22 +41,19 @@ def keep_freed_memory() -> None:
         mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc takes
 
 
-def settle(precision: Precision, device: torch.device, network: nn.Module) -> Precision:
-    """Return what "auto" means for a hashing network: bfloat16 on a processor that computes in it, where that pays.
-
-    A depthwise convolution does not: torch computes the gradient of its weights slower in bfloat16 than in float32.
-    """
+def settle(precision: Precision, device: torch.device) -> Precision:
+    """Return what "auto" means for a hashing network: bfloat16 on a processor that computes in it, else float32."""
     if precision != "auto":
         return precision
     known: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     able = device.type == "cpu" and any(known.get(name) for name in _BFLOAT16)
-    return "bfloat16" if able and not any(map(_depthwise, network.modules())) else "float32"
+    return "bfloat16" if able else "float32"
 
 
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Return the context for a forward pass; "auto" that nobody settled is float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-
-
-def _depthwise(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+@contextmanager
+def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Run a forward pass in a precision; "auto" that nobody settled is float32."""
+    low = precision == "bfloat16"
+    quick = depthwise.Quick() if low and device.type == "cpu" else nullcontext()
+    with torch.autocast(device.type, torch.bfloat16, enabled=low), quick:
+        yield

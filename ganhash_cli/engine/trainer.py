@@ -105,7 +105,7 @@ def train(
     torch.manual_seed(derive(settings.seed, "weights"))
     backbone = backbones.build(settings.backbone)
     side = backbones.side_for(images.short_sides(collection), backbone, settings.size)
-    settings = replace(settings, precision=devices.settle(settings.precision, device, backbone))
+    settings = replace(settings, precision=devices.settle(settings.precision, device))
     digest = _run_digest(settings, training_digest, fakes)
     run = _Run(folder, collection, source, settings, fakes, training_digest, digest, side)
     if ranks.from_first(lambda: digest) != digest:

@@ -30,7 +30,7 @@ def hashing(name: str, side: int, *, plain: bool) -> Turn:
     data = sampling.TrainingData(pixels, labels, pixels[:0], labels[:0], fakes)
     identity = registry.identify("backbone", name, {})
     network = HashNet(build(identity), 48)
-    precision = "float32" if plain else devices.settle("auto", CPU, network)
+    precision = "float32" if plain else devices.settle("auto", CPU)
     settings = TrainSettings(backbone=identity, precision=precision)
     state = training_state.start(network, CLASSES, settings, 1000, CPU)
     if plain:

@@ -2,7 +2,7 @@
 
 Of the kernels of oneDNN that torch calls for them, two are slow: the gradient of weights larger than 3 x 3 takes
 several times as long as that of all their parts of 3 x 3, and the gradient of the images of a convolution with a stride
-several times as long as in float32.
+several times as long as that of one without, of as large an output with gaps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.grad import conv2d_input, conv2d_weight
+from torch.nn.grad import conv2d_weight
 from torch.overrides import TorchFunctionMode
 
 _QUICK = 3  # the largest kernel, in pixels, whose gradient is quick
@@ -53,8 +53,11 @@ class _Call(NamedTuple):
     def slow(self) -> bool:
         """Whether it is a depthwise convolution, (N, C, H, W) by (C, 1, K, L), with a gradient that is slow."""
         depthwise = self.groups == self.weight.shape[0] == self.input.shape[1] > 1
-        plain = _pair(self.dilation) == (1, 1) and not isinstance(self.padding, str)
-        return depthwise and plain and (max(self.weight.shape[2:]) > _QUICK or _strided(_pair(self.stride)))
+        if not depthwise or _pair(self.dilation) != (1, 1) or isinstance(self.padding, str):
+            return False
+        kernel, padding = self.weight.shape[2:], _pair(self.padding)
+        inside = padding[0] < kernel[0] and padding[1] < kernel[1]
+        return inside and (max(kernel) > _QUICK or _strided(_pair(self.stride)))
 
 
 class _Depthwise(torch.autograd.Function):
@@ -69,13 +72,28 @@ class _Depthwise(torch.autograd.Function):
         images, weight = ctx.saved_tensors
         of_images, of_weight = None, None
         if ctx.needs_input_grad[0]:
-            dtype = torch.float32 if _strided(ctx.stride) else images.dtype
-            given = (weight.to(dtype), gradient.to(dtype))
-            found = conv2d_input(images.shape, *given, ctx.stride, ctx.padding, 1, len(weight))  # type: ignore[no-untyped-call]
-            of_images = found.to(images.dtype)
+            of_images = _of_images(images, weight, gradient, ctx.stride, ctx.padding)
         if ctx.needs_input_grad[1]:
             of_weight = _of_weight(images, weight, gradient, ctx.stride, ctx.padding)
         return of_images, of_weight, None, None
+
+
+def _of_images(
+    images: Tensor, weight: Tensor, gradient: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """Return the gradient of (N, C, H, W) images: that of the output, with zeros in the gaps of a stride, convolved."""
+    kernel = weight.shape[2:]
+    if _strided(stride):
+        high, wide = (
+            size + 2 * around - extent + 1
+            for size, around, extent in zip(images.shape[2:], padding, kernel, strict=True)
+        )
+        shape = (*images.shape[:2], high, wide)
+        spread = torch.empty(shape, dtype=images.dtype, memory_format=torch.channels_last).zero_()
+        spread[:, :, :: stride[0], :: stride[1]] = gradient
+        gradient = spread
+    around = [extent - 1 - missing for extent, missing in zip(kernel, padding, strict=True)]
+    return functional.conv2d(gradient, weight.flip(2, 3), None, 1, around, 1, len(weight))
 
 
 def _of_weight(
@@ -83,10 +101,9 @@ def _of_weight(
 ) -> Tensor:
     """Return the gradient of a (C, 1, K, L) weight, part by part of 3 x 3, from what each part sees of the images."""
     channels, _, high, wide = weight.shape
-    parts_down, parts_right = -(-high // _QUICK), -(-wide // _QUICK)
-    more_down, more_right = parts_down * _QUICK - high, parts_right * _QUICK - wide  # weights that there are not
+    more_down, more_right = -high % _QUICK, -wide % _QUICK  # weights that there are not
     around = (padding[1], padding[1] + more_right, padding[0], padding[0] + more_down)
-    images = functional.pad(images, around)
+    images = functional.pad(images, around) if any(around) else images
     seen_down, seen_right = ((size - 1) * step + _QUICK for size, step in zip(gradient.shape[2:], stride, strict=True))
     rows, part = [], (channels, 1, _QUICK, _QUICK)
     for top in range(0, high, _QUICK):

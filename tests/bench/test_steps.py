@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
     ("kind", "network", "side", "aim"),
     [
         ("hashing", "efficientnet_lite0", 64, 1 / 3),
+        ("hashing", "efficientnet_lite0", 224, 1 / 3),
         ("hashing", "smallconv", 32, 1 / 3),
         ("bfloat16 gan", "sngan", 32, 1 / 2),
     ],

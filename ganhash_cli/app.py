@@ -59,6 +59,9 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
                 raise usage.too_many(context)
             if (wrong := context.find_root().obj) and not takes_context:
                 raise wrong
+            for name, why in settings.strangers(context):
+                options[name] = None
+                console.warn(why)
             if useless := idle.error(context):
                 raise useless
             for variable in settings.unknown(context.find_root(), os.environ):

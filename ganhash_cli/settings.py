@@ -17,6 +17,9 @@ ENVIRONMENT = "GANHASH"
 _OTHERS = {f"{ENVIRONMENT}_{name}" for name in ("PLUGINS", "TOKEN", "KILLS", "SOAK", "BENCH_IMAGES", "MILVUS_PYTHON")}
 """Variables that are read elsewhere: by plugin/registry.py and `ganhash serve`, or by tests."""
 
+_STRENGTH = ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")
+_OPTIONS_OF = {"loss_options": "loss", "backbone_options": "backbone", "generator_options": "generator"}
+
 _MOST_BYTES, _MOST_DEPTH = 64 << 10, 8  # deep nesting overflows the stack of whoever walks it
 
 
@@ -76,6 +79,28 @@ def blamed(context: Any, message: str) -> str:
         ):
             return f"{_PLACES[source.name](context, parameter)}: {message}"
     return message
+
+
+def strangers(context: Any) -> Iterator[tuple[str, str]]:
+    """Yield each option of a plugin or a loss that is set for another one than was chosen over it, and say so.
+
+    `[train]` with `loss = "csq"` and `L = ["smoothing=0.1"]` is about that loss; `--loss triplet` has no such option.
+    """
+    parameters = {parameter.name: parameter for parameter in context.command.params}
+    for name, choice in _OPTIONS_OF.items():
+        if not context.params.get(name):
+            continue
+        source, over = (context.get_parameter_source(each).name for each in (name, choice))
+        if source not in _PLACES or over not in _STRENGTH[: _STRENGTH.index(source)]:
+            continue
+        at = (
+            context.lookup_default(choice) if source == "DEFAULT_MAP" else parameters[choice].value_from_envvar(context)
+        )
+        beside = at or parameters[choice].default
+        if beside != context.params[choice]:
+            flag, place = parameters[name].opts[0], _PLACES[source](context, parameters[name])
+            whose = f"{choice} {beside!r}" if beside else f"the default {choice}"
+            yield name, f"{place}: {flag} is for {whose}, and not used for {str(context.params[choice])!r}"
 
 
 def below(context: Any) -> Iterator[Any]:

@@ -47,6 +47,51 @@ def test_a_key_may_be_what_is_typed(
 
 
 @pytest.mark.parametrize(
+    ("text", "words", "left_out"),
+    [
+        ("loss = 'csq'\nL = ['smoothing=0.1']", ("--loss", "dtsh"), "-L is for loss 'csq', and not used for 'dtsh'"),
+        ("loss = 'csq'\nL = ['nothing=1']", ("--loss", "csq"), None),
+        ("L = ['nothing=1']", (), None),
+        ("b = 'smallconv'\nB = ['nothing=1']", ("-b", "resnet10t"), "-B is for backbone 'smallconv'"),
+        ("B = ['nothing=1']", ("-b", "efficientnet_lite0"), None),
+        ("b = 'smallconv'\nB = ['nothing=1']", ("-b", "resnet10t", "-B", "pretrained=no"), None),
+    ],
+)
+def test_options_that_are_set_for_another_loss_or_plugin_are_left_out(
+    text: str,
+    words: tuple[str, ...],
+    left_out: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Printed,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ganhash.toml").write_text(f"[train]\n{text}\n")
+    Path("images").mkdir()
+    code, _, error = run(capsys, "train", "images", *words)
+    assert code != 0, error
+    assert ("warning: ganhash.toml [train]: " in error, "'nothing'" in error) == (
+        left_out is not None,
+        left_out is None and "pretrained=no" not in words,
+    ), error
+    assert left_out is None or left_out in error
+
+
+def test_a_variable_is_for_what_the_file_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ganhash.toml").write_text("[train]\nbackbone = 'smallconv'\n")
+    Path("images").mkdir()
+    monkeypatch.setenv("GANHASH_TRAIN_BACKBONE_OPTIONS", "nothing=1")
+    assert "'nothing'" in run(capsys, "train", "images")[2]
+    monkeypatch.setenv("GANHASH_TRAIN_BACKBONE", "resnet10t")
+    monkeypatch.setenv("GANHASH_TRAIN_BACKBONE_OPTIONS", "weights=none")
+    _, _, error = run(capsys, "train", "images", "-b", "smallconv")
+    assert "GANHASH_TRAIN_BACKBONE_OPTIONS: -B is for backbone 'resnet10t', and not used for 'smallconv'" in error
+
+
+@pytest.mark.parametrize(
     ("verb", "name"),
     [
         ("train", "backbone_options"),

@@ -20,7 +20,7 @@ def line(arm: str, seed: int, **changes: Any) -> dict[str, Any]:
     known = {"experiment": "main", "dataset": "cifar10", "backbone": "smallconv", "side": 32, "bits": 48}
     known |= {"images_per_class": 50, "weight": 0.0 if arm == "A" else 0.1, "protocol": "P1", "arm": arm, "seed": seed}
     known |= {"map": 0.5 + seed / 10 + GAIN[arm] + wobble, "map_train": 0.9, "entropy_query": 0.2}
-    return known | {"entropy_mixtures": 0.4} | changes
+    return known | {"entropy_mixtures": 0.4, "precision": "float32"} | changes
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_tables_show_each_regime_its_arms_and_whether_fakes_beat_their_rivals(li
         in made["arms"]
     )
     assert "| A nothing |  | 0.600 |  | 0.600 |  | 30.0 | 0.200 |  | 0.400 | 3 |" in made["arms"]
-    row = "| cifar10, 50 a class, `smallconv` at 32, 48 bits | **+3.1 ± 0.3** |  |  | **+2.1 ± 0.3** |  |  |"
+    row = "| cifar10, 50 a class, `smallconv` at 32, 48 bits, float32 | **+3.1 ± 0.3** |  |  | **+2.1 ± 0.3** |  |  |"
     assert row in made["rivals"]
 
 
@@ -67,6 +67,14 @@ def test_the_fakes_of_a_regime_are_told_of_once() -> None:
     assert rows == ["| cifar10, 50 a class | 700 | 0.80 | 0.12 | 30.0% | 50.0% |"]
 
 
+def test_runs_in_another_arithmetic_are_another_regime(lines: list[dict[str, Any]]) -> None:
+    other = [each | {"precision": "bfloat16", "map": 0.1} for each in lines]
+    made = REPORT["tables"]([*lines, *other])
+    assert made["arms"].count("**cifar10, 50 images") == made["rivals"].count("| cifar10, 50 a class") == 2
+    assert "48 bits, bfloat16**" in made["arms"]
+    assert "**+3.1 ± 0.3**" in made["arms"]
+
+
 def test_lengths_of_codes_stand_in_order_with_the_same_seeds_of_the_main_experiment() -> None:
     lines = [
         line(arm, seed, experiment="bits", bits=bits, images_per_class=500, map=0.4 + bits / 1000 + gain)
@@ -74,14 +82,14 @@ def test_lengths_of_codes_stand_in_order_with_the_same_seeds_of_the_main_experim
         for arm, gain in (("A", 0.0), ("D", -0.01), ("H", 0.02))
         for seed in range(3)
     ]
-    main = [line(arm, seed, images_per_class=500) for arm in "ADH" for seed in range(5)]
+    main = [line(arm, seed, images_per_class=500, precision="bfloat16") for arm in "ADH" for seed in range(5)]
     other = [line("A", 0), line("A", 0, images_per_class=500, dataset="other")]
     rows = REPORT["lengths"](REPORT["of"]([*lines, *main, *other], "bits")).splitlines()
     assert rows[0] == "**cifar10, 500 images a class, `smallconv` at 32 pixels**"
     assert rows[4:] == [
-        "| 12 | 0.412 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
-        "| 48 | 0.600 | **+1.0 ± 0.0** | **+3.1 ± 0.3** | **+2.1 ± 0.3** | 3 |",
-        "| 64 | 0.464 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
+        "| 12 | float32 | 0.412 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
+        "| 48 | bfloat16 | 0.600 | **+1.0 ± 0.0** | **+3.1 ± 0.3** | **+2.1 ± 0.3** | 3 |",
+        "| 64 | float32 | 0.464 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
     ]
 
 
@@ -108,7 +116,7 @@ def test_learning_rates_are_compared_by_what_they_reach_on_validation() -> None:
 
 def test_arithmetics_are_compared_seed_by_seed() -> None:
     lines = [
-        line("A", seed, experiment="precision", protocol="validation", settings={"precision": name}, map=value + seed)
+        line("A", seed, experiment="precision", protocol="validation", precision=name, map=value + seed)
         for name, value in (("float32", 0.4), ("bfloat16", 0.41))
         for seed in range(2)
     ]

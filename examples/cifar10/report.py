@@ -33,12 +33,14 @@ WITHOUT = {"H": "G"}
 """The arm that one is without maximum entropy; any other is A then."""
 UNLABELLED = ("contrastive", "itq", "lsh")
 Line = dict[str, Any]
-REGIME = ("dataset", "backbone", "side", "bits", "images_per_class")
+REGIME = ("dataset", "backbone", "side", "bits", "images_per_class", "precision")
+"""What runs have in common that are compared: arithmetic too, which not every machine has the choice of."""
 
 
 def read(path: Path = RESULTS) -> list[Line]:
     """Return the lines of a results file; none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line | {"precision": line["settings"]["precision"]} for line in lines]
 
 
 def interval(values: list[float]) -> tuple[float, float]:
@@ -96,7 +98,7 @@ def arms(lines: list[Line]) -> str:
     """Return for each regime a table of its arms: retrieval, the difference to A, over-fitting, and who is unsure."""
     parts = []
     for regime, members in groups(lines, *REGIME).items():
-        dataset, backbone, side, bits, count = regime
+        dataset, backbone, side, bits, count, arithmetic = regime
         rows = []
         for arm, runs in groups(members, "arm").items():
             of = groups(runs, "protocol")
@@ -128,7 +130,7 @@ def arms(lines: list[Line]) -> str:
             "gap to training, points",
         ]
         head += ["entropy: queries", "fakes", "mixtures", "seeds"]
-        title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels, {bits} bits**"
+        title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels, {bits} bits, {arithmetic}**"
         parts.append(f"{title}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 
@@ -146,10 +148,10 @@ def rivals(lines: list[Line]) -> str:
     """Return for each regime whether fakes beat what could explain their gain away."""
     head = ["regime", *(f"H less {arm}, points" for arm in "ABCDEI")]
     rows = []
-    for (dataset, backbone, side, bits, count), members in groups(lines, *REGIME).items():
+    for (dataset, backbone, side, bits, count, arithmetic), members in groups(lines, *REGIME).items():
         queries = [line for line in members if line["protocol"] == "P1"]
         if any(line["arm"] == "H" for line in queries):
-            name = f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits"
+            name = f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits, {arithmetic}"
             rows.append([name, *(signed(paired(queries, "H", arm)) for arm in "ABCDEI")])
     return table(head, rows)
 
@@ -176,13 +178,13 @@ def lengths(lines: list[Line]) -> str:
         queries, "dataset", "backbone", "side", "images_per_class"
     ).items():
         rows = []
-        for (bits,), runs in groups(members, "bits").items():
+        for (bits, arithmetic), runs in groups(members, "bits", "precision").items():
             bare = [line for line in runs if line["arm"] == "A"]
             compared = (("D", "A"), ("H", "A"), ("H", "D"))
             differences = [signed(paired(runs, *arms)) for arms in compared]
-            rows.append([str(bits), _mean(bare, "map"), *differences, str(len(bare))])
+            rows.append([str(bits), arithmetic, _mean(bare, "map"), *differences, str(len(bare))])
         title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels**"
-        head = ["bits", "A nothing", "D less A, points", "H less A, points", "H less D, points", "seeds"]
+        head = ["bits", "arithmetic", "A nothing", "D less A, points", "H less A, points", "H less D, points", "seeds"]
         parts.append(f"{title}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 
@@ -234,7 +236,7 @@ def tuning(lines: list[Line]) -> str:
 def precision(lines: list[Line]) -> str:
     """Return what each arithmetic reaches on held-out training images, without fakes, beside float32."""
     rows = []
-    named = [line | {"arm": line["settings"]["precision"]} for line in lines]
+    named = [line | {"arm": line["precision"]} for line in lines]
     for (backbone, side, count, name), runs in groups(named, "backbone", "side", "images_per_class", "arm").items():
         alike = _beside(runs, named, "backbone", "side", "images_per_class")
         against = "" if name == "float32" else signed(paired(alike, name, "float32"))
@@ -267,7 +269,7 @@ def _as(lines: list[Line], arm: str) -> list[Line]:
 def losses(lines: list[Line]) -> str:
     """Return what each loss reaches without fakes, best last, in one table a regime."""
     parts = []
-    for (dataset, backbone, side, bits, count), members in groups(lines, *REGIME).items():
+    for (dataset, backbone, side, bits, count, arithmetic), members in groups(lines, *REGIME).items():
         rows = []
         for (loss,), runs in groups(members, "loss").items():
             of = groups(runs, "protocol")
@@ -276,7 +278,7 @@ def losses(lines: list[Line]) -> str:
             labels = "no" if loss in UNLABELLED else "yes"
             rows.append([f"`{loss}`", labels, _mean(p1, "map"), _mean(prime, "map"), f"{gap:.1f}", str(len(p1))])
         rows.sort(key=lambda row: (row[1], float(row[2])))
-        title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels, {bits} bits**"
+        title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels, {bits} bits, {arithmetic}**"
         head = ["loss", "labels", "P1", "P1'", "gap to training, points", "seeds"]
         parts.append(f"{title}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
@@ -287,11 +289,11 @@ def plot_arms(lines: list[Line], path: Path) -> None:
     from matplotlib.figure import Figure
 
     queries = [line for line in lines if line["protocol"] == "P1"]
-    panels = groups(queries, "images_per_class")
+    panels = groups(queries, "images_per_class", "precision")
     figure = Figure(figsize=(3.4 * len(panels) + 1.6, 3.6), dpi=130, layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     names = [arm for arm in MEANING if arm != "A" and any(line["arm"] == arm for line in queries)]
-    for axes, ((count,), members) in zip(grid, panels.items(), strict=True):
+    for axes, ((count, arithmetic), members) in zip(grid, panels.items(), strict=True):
         for row, arm in enumerate(names):
             differences = paired(members, arm, "A")
             if not differences:
@@ -301,7 +303,7 @@ def plot_arms(lines: list[Line], path: Path) -> None:
             axes.plot([100 * d for d in differences], [row] * len(differences), "o", ms=3, color=colour, alpha=0.35)
             axes.errorbar(mean, row, xerr=None if math.isinf(half) else half, fmt="D", ms=5, color=colour, capsize=3)
         axes.axvline(0, color="#1c1f24", linewidth=1)
-        axes.set_title(f"{count} images a class", fontsize=10, loc="left")
+        axes.set_title(f"{count} images a class, {arithmetic}", fontsize=10, loc="left")
         axes.set_xlabel("mAP@all less arm A, points")
         axes.grid(axis="x", color="#e5e7eb")
         axes.set_axisbelow(True)
@@ -361,7 +363,7 @@ def of(lines: list[Line], experiment: str) -> list[Line]:
     if experiment == "running-statistics":
         return [*found, *_beside(found, [line for line in of(lines, "main") if line["arm"] == "A"], *REGIME)]
     if experiment == "bits":
-        alike = [key for key in REGIME if key != "bits"]
+        alike = [key for key in REGIME if key not in ("bits", "precision")]
         return [*found, *_beside(found, of(lines, "main"), *alike, "arm", "seed")]
     return found if experiment != "lambda" else [line for line in found if line["backbone"] == "smallconv"]
 

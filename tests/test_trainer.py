@@ -19,6 +19,7 @@ from ganhash_cli.engine import (
     devices,
     files,
     images,
+    losses,
     metrics,
     sampling,
     trainer,
@@ -369,6 +370,18 @@ OTHERS = [name for name in LOSSES if name not in ("triplet", "csq", "contrastive
 def test_a_network_learns_by_every_loss(coloured: Path, tmp_path: Path, loss: str):
     done, _ = finish(run(coloured, tmp_path / "model", settings(loss=loss, epochs=8)))
     assert done.metrics["validation_map_at_all"] > 0.7
+
+
+@pytest.mark.parametrize("loss", ["dpsh", "hashnet"])
+def test_a_network_starts_undecided_about_pairs(loss: str):
+    chosen, network = settings(loss=loss, bits=64), HashNet(SmallConv(width=8), 64)
+    training_state.start(network, 4, chosen, 10, CPU)
+    rng = np.random.default_rng(0)
+    shown = torch.from_numpy(rng.integers(0, 256, (32, 3, 32, 32), np.uint8))
+    logits, labels = network(shown).detach(), torch.eye(4, dtype=torch.bool).repeat(8, 1)
+    value = float(losses.call(loss, {"logits": logits, "labels": labels, "progress": 0.0}, {}))
+    groups = {"dpsh": 1, "hashnet": 2}[loss]  # hashnet adds the mean of similar pairs to that of the others
+    assert value == pytest.approx(groups * np.log(2), rel=0.25)
 
 
 def test_a_stopped_run_goes_on_with_its_classifier(coloured: Path, tmp_path: Path):

@@ -24,7 +24,8 @@ from ganhash_cli.engine.train_settings import TrainSettings
 HERE = Path(__file__).parent
 EXPERIMENT = runpy.run_path(str(HERE.parents[1] / "examples" / "cifar10" / "experiment.py"))
 PEERS = runpy.run_path(str(HERE / "peer_losses.py"))
-SHOWN, BITS, SIDE = 400, 64, 32  # a power of two of bits, for which both have the same Hadamard centres
+BACKBONE, SIDE, BATCH = "efficientnet_lite0", 64, 32
+SHOWN, BITS = 400, 64  # a power of two of bits, for which both have the same Hadamard centres
 OPTIONS: dict[str, dict[str, float]] = {"dpsh": {"alpha": 0.1}, "hashnet": {"alpha": 0.1}, "csq": {"lambda": 1e-4}}
 NAMES = {"dpsh": "DPSH", "hashnet": "HashNet", "csq": "CSQ"}
 
@@ -48,18 +49,18 @@ class Peer:
         return value
 
 
-def one(data: Any, name: str, folder: Path | None, seed: int, steps: int, rate: float) -> dict[str, float]:
+def one(data: Any, name: str, folder: Path | None, seed: int, epochs: int, rate: float) -> dict[str, float]:
     """Train and judge one network, by the peer's loss where its `folder` is given."""
-    epochs = max(1, round(steps * 64 / (10 * SHOWN)))
     settings = TrainSettings(
-        backbone=backbones.identify("smallconv", {}),
+        backbone=backbones.identify(BACKBONE, {}),
         bits=BITS,
         loss=name,
         epochs=epochs,
-        batch=64,
+        batch=BATCH,
         seed=seed,
         learning_rate=rate,
         entropy_weight=0.0,
+        precision="float32",
     )
     ours = losses.LOSSES[name]
     rows = data.rows(EXPERIMENT["QUERIES"], EXPERIMENT["QUERIES"] + SHOWN)
@@ -78,8 +79,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("deephash", type=Path)
-    parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--learning-rate", type=float, default=6e-3)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("experiment-work"))
     parser.add_argument("--out", type=Path, default=HERE / "peer_training.json")
@@ -95,12 +96,14 @@ def main() -> None:
                     "loss": name,
                     "code": whose,
                     "seed": seed,
-                    "steps": given.steps,
+                    "backbone": BACKBONE,
+                    "side": SIDE,
+                    "epochs": given.epochs,
                     "learning_rate": given.learning_rate,
                 }
                 if any(key.items() <= row.items() for row in rows):
                     continue
-                rows.append(key | one(data, name, folder, seed, given.steps, given.learning_rate))
+                rows.append(key | one(data, name, folder, seed, given.epochs, given.learning_rate))
                 given.out.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
                 print(rows[-1], flush=True)
 

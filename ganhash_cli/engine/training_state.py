@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganhash_cli.engine import checkpoint, differences, losses
 from ganhash_cli.engine.bundle import CHECKPOINTS
-from ganhash_cli.engine.model import HashNet
+from ganhash_cli.engine.model import INITIAL_SCALE, HashNet
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
 from ganhash_cli.errors import UsageError
@@ -44,6 +44,7 @@ def start(network: HashNet, classes: int, settings: TrainSettings, steps: int, d
     """Begin a run of `steps` steps: AdamW, one cycle, the head by the run's seed."""
     torch.manual_seed(derive(settings.seed, "head"))
     network.head.reset_parameters()
+    torch.nn.init.constant_(network.norm.weight, losses.SCALES.get(settings.loss, INITIAL_SCALE))
     network.to(device).to(memory_format=torch.channels_last).train()
     asked = "classifier" in losses.asks(settings.loss)
     classifier = nn.Linear(settings.bits, classes, bias=False).to(device) if asked else None

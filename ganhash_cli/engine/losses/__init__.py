@@ -47,8 +47,8 @@ OF_TRIPLETS = ("dtsh", "triplet")
 SCALES = {"dpsh": 0.25}
 """The standard deviation that logits start with where it is not `model.INITIAL_SCALE`.
 
-dpsh takes inner products of the logits as they are: at 2 a pair of 48 bits starts with a Theta of 14, for or against, so
-that the loss teaches little but to shrink.
+dpsh takes inner products of the logits as they are: at 2 a pair of 48 bits starts with a Theta of 14, for or against,
+so that the loss teaches little but to shrink.
 """
 
 __all__ = ["ENTROPIES", "LOSSES", "OF_TRIPLETS", "SCALES", "asks", "call", "parse", "require_usable"]

@@ -142,6 +142,7 @@ def test_a_hub_that_never_answers_is_given_up_within_the_limit(monkeypatch: pyte
         assert time.monotonic() - start < 2
 
 
+@pytest.mark.slow
 def test_weights_come_from_the_hub_once_and_then_from_the_cache(tmp_path: Path):
     weights = tmp_path / "model.safetensors"
     safetensors.torch.save_file(timm.create_model("resnet18", pretrained=False).state_dict(), weights)

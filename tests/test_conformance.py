@@ -70,7 +70,10 @@ def test_every_built_in_plugin_is_held_to_the_contract() -> None:
 
 @pytest.mark.parametrize(
     "plugin",
-    [pytest.param(key, marks=pytest.mark.slow if key[1] in ("timm", "ddpm") else ()) for key in BUILT_IN],
+    [
+        pytest.param(key, marks=pytest.mark.slow if key[1] in ("timm", "ddpm", "efficientnet_lite0") else ())
+        for key in BUILT_IN
+    ],
     ids="-".join,
 )
 def test_a_built_in_plugin_keeps_the_contract(plugin: tuple[Any, str]) -> None:

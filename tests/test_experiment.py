@@ -75,6 +75,7 @@ def test_the_same_arm_and_seed_end_with_the_same_weights(
     assert [line["map"] for line in both] == [line["map"] for line in [*first, *first]]
 
 
+@pytest.mark.slow
 def test_a_remedy_changes_its_settings_and_stands_in_its_lines(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_validation_needs_images_to_spare(
     assert "fewer than 8 a class" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_weights_are_chosen_on_held_out_training_images_and_weight_0_is_run_once(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -277,6 +277,7 @@ def torchrun(folder: Path, *arguments: str, count: int = 2) -> "subprocess.Popen
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_torchrun_starts_them(tmp_path: Path) -> None:
     process = torchrun(tmp_path, "--epochs", "1", "--batch", "128", "--json")
     out, err = process.communicate(timeout=120)

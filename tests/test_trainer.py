@@ -129,7 +129,7 @@ def test_a_changed_description_is_found(trained: Bundle, tmp_path: Path):
         Bundle.open(tmp_path)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", mostly_slow(["float32", "bfloat16"], "float32"))
 def test_a_stopped_run_ends_with_the_same_weights(coloured: Path, tmp_path: Path, precision: Precision):
     chosen = settings(precision=precision)
     finish(run(coloured, tmp_path / "whole", chosen))

@@ -44,11 +44,12 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 OF_TRIPLETS = ("dtsh", "triplet")
 """Those to which a batch says nothing where no image has both a similar and a dissimilar one in it."""
 
-SCALES = {"dpsh": 0.25}
+SCALES = {"dpsh": 0.25, "hashnet": 0.25}
 """The standard deviation that logits start with where it is not `model.INITIAL_SCALE`.
 
 dpsh takes inner products of the logits as they are: at 2 a pair of 48 bits starts with a Theta of 14, for or against,
-so that the loss teaches little but to shrink.
+so that the loss teaches little but to shrink. hashnet sharpens its codes as it goes on, and must not start with sharp
+ones.
 """
 
 __all__ = ["ENTROPIES", "LOSSES", "OF_TRIPLETS", "SCALES", "asks", "call", "parse", "require_usable"]

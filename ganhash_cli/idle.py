@@ -54,6 +54,12 @@ _IDLE = {
             "is about labelled fakes, and needs --fakes-as labels or both",
         ),
         _Idle(
+            ("label_weight",),
+            lambda given: not given["label_weight"],
+            "of 0 makes nothing of the labelled fakes that --fakes-as asks for",
+            "fakes_as",
+        ),
+        _Idle(
             ("entropy", "entropy_weight", "fakes_per_real"),
             lambda given: given["no_fakes"] and given["entropy_on"] == "fakes" and given["entropy_weight"],
             "is about maximum entropy, which --no-fakes leaves nothing to be computed on",

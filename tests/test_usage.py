@@ -128,6 +128,7 @@ URL = "postgresql://localhost/photos"
         ("train --loss itq --entropy-on mixup", "--entropy-on means nothing to --loss itq, which fits at once"),
         ("train --no-fakes --fakes a", "--fakes says how to use fakes, and --no-fakes to use none"),
         ("train --fake-filter 0.2", "--fake-filter is about labelled fakes, and needs --fakes-as labels or both"),
+        ("train --fakes-as both --label-weight 0", "--label-weight of 0 makes nothing of the labelled fakes"),
         ("train --no-fakes --entropy-weight 0.1", "--entropy-weight is about maximum entropy, which --no-fakes leaves"),
         ("train --fakes-as labels --entropy shannon", "--entropy is about maximum entropy, and --fakes-as labels"),
         (

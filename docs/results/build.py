@@ -112,10 +112,12 @@ def peer_training(rows: list[dict[str, Any]]) -> str:
             code: {row["seed"]: row["map"] for row in rows if (row["loss"], row["code"]) == (name, code)}
             for code in ("ganhash", "peer")
         }
-        ours, theirs = by_code["ganhash"], by_code["peer"]
-        differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
-        means = [f"{statistics.mean(found.values()):.3f}" for found in (ours, theirs)]
-        made.append([f"`{name}`", *means, REPORT["signed"](differences), str(len(differences))])
+        seeds = sorted(by_code["ganhash"].keys() & by_code["peer"].keys())
+        ours, theirs = ([found[seed] for seed in seeds] for found in by_code.values())
+        if seeds:  # a run that is under way has ours before the peer's
+            differences = REPORT["signed"]([one - other for one, other in zip(ours, theirs, strict=True)])
+            means = [f"{statistics.mean(found):.3f}" for found in (ours, theirs)]
+            made.append([f"`{name}`", *means, differences, str(len(seeds))])
     return table(["loss", "mAP@all, ganhash", "the peer's code", "difference, points", "seeds"], made)
 
 

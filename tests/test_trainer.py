@@ -379,13 +379,16 @@ def test_a_network_starts_undecided_about_pairs(loss: str):
     rng = np.random.default_rng(0)
     shown = torch.from_numpy(rng.integers(0, 256, (32, 3, 32, 32), np.uint8))
     logits, labels = network(shown).detach(), torch.eye(4, dtype=torch.bool).repeat(8, 1)
-    value = float(losses.call(loss, {"logits": logits, "labels": labels, "progress": 0.0}, {}))
+    known = {"logits": logits, "labels": labels, "seen": (logits, labels), "progress": 0.0}
+    value = float(losses.call(loss, known, {}))
     groups = {"dpsh": 1, "hashnet": 2}[loss]  # hashnet adds the mean of similar pairs to that of the others
     assert value == pytest.approx(groups * np.log(2), rel=0.25)
 
 
-def test_a_stopped_run_goes_on_with_its_classifier(coloured: Path, tmp_path: Path):
-    chosen = settings(loss="greedyhash")
+@pytest.mark.parametrize("loss", ["greedyhash", "dpsh"])
+def test_a_stopped_run_goes_on_with_what_its_loss_keeps(loss: str, coloured: Path, tmp_path: Path):
+    """A classifier that learns beside the network, or the images that were seen last."""
+    chosen = settings(loss=loss)
     finish(run(coloured, tmp_path / "whole", chosen))
     with pytest.raises(Interrupted):
         stop(run(coloured, tmp_path / "stopped", chosen), 5)

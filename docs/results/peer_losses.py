@@ -65,7 +65,11 @@ def cases(peers: Path, ortho: Path) -> dict[str, tuple[Callable[[Tensor, Tensor]
     greedy = classes_of(peers / "GreedyHash.py")["GreedyHashLoss"](config, BITS)
     memory = "its codes of other images are a memory without gradient, so that pairs teach half as much"
     return {
-        "dpsh": (deephash(peers, "DPSH", alpha=0.1), memory, ours("dpsh", quantisation=0.1)),
+        "dpsh": (
+            deephash(peers, "DPSH", alpha=0.1),
+            "",
+            lambda u, y: LOSSES["dpsh"](u, y, (u.detach(), y), quantisation=0.1),
+        ),
         "hashnet": (deephash(peers, "HashNet", alpha=0.1), "", ours("hashnet", 0.0, alpha=0.1)),
         "dsh": (deephash(peers, "DSH", alpha=0.01), memory, ours("dsh", regulariser=0.01)),
         "csq": (

@@ -31,6 +31,7 @@ from ganhash_cli.errors import Interrupted, UsageError
 
 CHECKPOINT_SECONDS = 30.0
 VALIDATION_DATABASE = 500  # training images a validation query is compared with
+REMEMBERED = 4096  # images whose logits a loss on pairs is told, so that a batch meets more than itself
 CENTRES_MOVE = 0.1  # of the way to the mean of a batch, which holds about four images of a class
 
 Pixels = NDArray[np.uint8]
@@ -107,6 +108,8 @@ def _step(
     }
     if "second" in losses.asks(settings.loss):
         _, known["second"] = _real(state, data.training[chosen], settings, device)
+    if state.seen:
+        known["seen"] = _with(state.seen, logits, labels)
     terms = [(settings.loss, 1.0, losses.call(settings.loss, known, settings.loss_options))]
     share = share_at(state.step, steps, settings.entropy_warm_up, settings.entropy_anneal)
     if (images := _ambiguous(data, settings, state.step)) is not None:
@@ -121,6 +124,7 @@ def _step(
     ranks.average_gradients(state.optimiser)
     stability.require_finite(state.optimiser, figures, "training", state.step)
     _note_centres(state, logits, labels)
+    state.seen = known.get("seen")
     ranks.average_statistics(state.network)
     state.optimiser.step()
     state.schedule.step()
@@ -147,6 +151,12 @@ def _beside(
     with ranks.apart(), devices.autocast(device, settings.precision), untracked(state.network):
         projections = state.network.project(augment(to_tensor(own, device), settings.augment))
     return state.network.beside(ranks.gather(projections.float(), len(images)), real)
+
+
+def _with(seen: tuple[Tensor, Tensor], logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits and labels of the images that were seen last, those of this step behind them."""
+    before, known = seen
+    return torch.cat([before, logits.detach()])[-REMEMBERED:], torch.cat([known, labels])[-REMEMBERED:]
 
 
 def _note_centres(state: TrainingState, logits: Tensor, labels: Tensor) -> None:

@@ -25,12 +25,14 @@ class TrainingState:
     """What changes while training; everything a checkpoint must hold.
 
     `classifier` learns beside the network where the loss asks for one, `centres` are the moving averages of the logits
-    of each class, (classes, bits); no model keeps either. `losses` are those of each step of the epoch under way.
+    of each class, (classes, bits), `seen` the logits and labels of the images that were seen last, where the loss asks
+    for them; no model keeps any of these. `losses` are those of each step of the epoch under way.
     """
 
     network: HashNet
     classifier: nn.Linear | None
     centres: Tensor
+    seen: tuple[Tensor, Tensor] | None
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     step: int
@@ -55,7 +57,9 @@ def start(network: HashNet, classes: int, settings: TrainSettings, steps: int, d
         optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=rise
     )
     centres = torch.zeros(classes, settings.bits, device=device)
-    return TrainingState(network, classifier, centres, optimiser, schedule, 0, {}, -math.inf, [], [])
+    none = (torch.empty(0, settings.bits, device=device), torch.empty(0, classes, dtype=torch.bool, device=device))
+    seen = none if "seen" in losses.asks(settings.loss) else None
+    return TrainingState(network, classifier, centres, seen, optimiser, schedule, 0, {}, -math.inf, [], [])
 
 
 def save(state: TrainingState, folder: Path, run: str, settings: TrainSettings) -> None:
@@ -66,6 +70,7 @@ def save(state: TrainingState, folder: Path, run: str, settings: TrainSettings) 
         "network": state.network.state_dict(),
         "classifier": state.classifier.state_dict() if state.classifier else None,
         "centres": state.centres,
+        "seen": state.seen,
         "optimiser": state.optimiser.state_dict(),
         "schedule": state.schedule.state_dict(),
         "best": state.best,
@@ -92,6 +97,9 @@ def resume(state: TrainingState, folder: Path, run: str, settings: TrainSettings
     if state.classifier:
         state.classifier.load_state_dict(record["classifier"])
     state.centres.copy_(record["centres"])
+    if state.seen:
+        logits, labels = record.get("seen") or state.seen
+        state.seen = logits.to(state.centres.device), labels.to(state.centres.device)
     state.optimiser.load_state_dict(record["optimiser"])
     state.schedule.load_state_dict(record["schedule"])
     _LOG.info("going on from step %s", f"{step:,}")

@@ -1,9 +1,9 @@
 """Losses: pure functions, one a file, chosen by name through the tables here.
 
 What a loss takes by position tells what it asks for: `logits`, (N, bits), of real images; their `labels`, (N, classes)
-booleans; `second`, the logits of other views of them; the `progress` of training, a share; a `classifier`, a linear
-layer that learns beside the network. Its keyword-only arguments are its options, plain types with defaults, as a
-plugin's are.
+booleans; `second`, the logits of other views of them; `seen`, the logits and labels of the images that were seen last,
+these among them; the `progress` of training, a share; a `classifier`, a linear layer that learns beside the network.
+Its keyword-only arguments are its options, plain types with defaults, as a plugin's are.
 """
 
 import inspect
@@ -88,7 +88,7 @@ def require_usable(name: str, options: Mapping[str, Value], classes: int, bits: 
             )
     classes = max(1, classes)
     logits, labels = torch.ones(4, bits), torch.eye(classes, dtype=torch.bool)[torch.arange(4) % classes]
-    known = {"logits": logits, "labels": labels, "second": logits, "progress": 0.0}
+    known = {"logits": logits, "labels": labels, "second": logits, "seen": (logits, labels), "progress": 0.0}
     try:
         with torch.no_grad():
             value = float(call(name, {**known, "classifier": torch.nn.Linear(bits, classes)}, options))

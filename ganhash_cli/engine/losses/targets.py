@@ -15,14 +15,14 @@ from ganhash_cli.engine.seeds import derive
 CANDIDATES = 1000  # random centres each Bernoulli centre is the best of
 
 
-def similar(labels: Tensor) -> Tensor:
-    """Return the (N, N) table of pairs that share a label, from (N, classes) booleans.
+def similar(labels: Tensor, others: Tensor | None = None) -> Tensor:
+    """Return the table of pairs that share a label, from (N, classes) booleans: (N, N), or (N, M) with those of others.
 
     >>> similar(torch.tensor([[True, True], [True, False], [False, True]])).int().tolist()
     [[1, 1, 1], [1, 1, 0], [1, 0, 1]]
     """
     numbers = labels.float()
-    return numbers @ numbers.T > 0
+    return numbers @ (numbers if others is None else others.float()).T > 0
 
 
 def class_shares(labels: Tensor) -> Tensor:

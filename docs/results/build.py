@@ -268,7 +268,7 @@ def page(text: str) -> str:
 
     def made(block: re.Match[str]) -> str:
         name = block[1]
-        text = _table(name) if name in TABLES else experiment[name]
+        text = _table(name) if name in TABLES else experiment.get(name, NOT_YET)
         return f"<!-- figures: {name} -->\n{text}\n<!-- end -->"
 
     return re.sub(r"<!-- figures: (\w+) -->\n.*?<!-- end -->", made, text, flags=re.DOTALL)

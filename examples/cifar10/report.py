@@ -248,7 +248,8 @@ def precision(lines: list[Line]) -> str:
 def remedies(lines: list[Line]) -> str:
     """Return what was tried where fakes did not help, on held-out training images, beside A with the same loss."""
     parts = []
-    for (dataset, count, loss), members in groups(lines, "dataset", "images_per_class", "loss").items():
+    alike = groups(lines, "dataset", "images_per_class", "loss", "precision")
+    for (dataset, count, loss, arithmetic), members in alike.items():
         rows = []
         bare = [line for line in members if line["arm"] == "A" and line["remedy"] == "none"]
         for (remedy, arm, weight), runs in groups(members, "remedy", "arm", "weight").items():
@@ -258,7 +259,7 @@ def remedies(lines: list[Line]) -> str:
             used = "" if arm == "G" else f"{weight:g}"
             rows.append([remedy, f"{arm} {MEANING[arm]}", used, _mean(runs, "map"), against, train, str(len(runs))])
         head = ["what", "arm", "entropy weight", "validation mAP@all", "less A, points", "training mAP@all", "seeds"]
-        parts.append(f"**{dataset}, {count} images a class, `{loss}`**\n\n{table(head, rows)}")
+        parts.append(f"**{dataset}, {count} images a class, `{loss}`, {arithmetic}**\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 
 

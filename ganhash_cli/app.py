@@ -59,7 +59,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
                 raise usage.too_many(context)
             if (wrong := context.find_root().obj) and not takes_context:
                 raise wrong
-            for name, why in settings.strangers(context):
+            for name, why in settings.meant_for_others(context):
                 options[name] = None
                 console.warn(why)
             if useless := idle.error(context):

@@ -81,7 +81,7 @@ def blamed(context: Any, message: str) -> str:
     return message
 
 
-def strangers(context: Any) -> Iterator[tuple[str, str]]:
+def meant_for_others(context: Any) -> Iterator[tuple[str, str]]:
     """Yield each option of a plugin or a loss that is set for another one than was chosen over it, and say so.
 
     `[train]` with `loss = "csq"` and `L = ["smoothing=0.1"]` is about that loss; `--loss triplet` has no such option.

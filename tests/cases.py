@@ -6,6 +6,6 @@ from typing import Any
 import pytest
 
 
-def mostly_slow(values: Iterable[str], *quick: str) -> list[Any]:
+def mostly_slow(values: Iterable[Any], *quick: Any) -> list[Any]:
     """Mark all values but some as slow."""
     return [value if value in quick else pytest.param(value, marks=pytest.mark.slow) for value in values]

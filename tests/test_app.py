@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cases import mostly_slow
 from ganhash_cli import __version__, app, console
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import GanhashError, Interrupted
@@ -163,7 +164,7 @@ def test_ctrl_c_while_training_saves_and_the_same_command_finishes(tmp_path: Pat
     assert list(Path("model/checkpoints").glob("*.ckpt"))
 
 
-@pytest.mark.parametrize("options", [[], *(pytest.param([each], marks=pytest.mark.slow) for each in ("-q", "--json"))])
+@pytest.mark.parametrize("options", mostly_slow([[], ["-q"], ["--json"]], []))
 def test_ctrl_c_while_torch_loads_waits_for_its_end_and_says_that_nothing_was_written(options: list[str]) -> None:
     program = """
 import os, signal, sys

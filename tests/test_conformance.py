@@ -133,7 +133,7 @@ def test_an_unknown_name_and_an_unknown_kind_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="did you mean 'smallconv'"):
         conformance.check("backbone", "smalconv")
     with pytest.raises(UsageError, match="no kind of plugin named 'backbnoe'"):
-        conformance.checks("backbnoe")  # type: ignore[arg-type]
+        conformance.checks("backbnoe")  # type: ignore[arg-type]  # a wrong kind is what it is about
 
 
 def test_a_plugin_that_cannot_be_imported_has_nothing_to_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

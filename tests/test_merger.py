@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from cases import mostly_slow
 from ganhash_cli.engine import codes, codes_stream, images, merger
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.codes_format import Header, Rows, seal
@@ -61,7 +62,7 @@ def parts(folder: Path, tmp_path: Path) -> list[Path]:
     return encode_parts(images.collect(folder), tmp_path, 3)
 
 
-@pytest.mark.parametrize("count", [1, 2, 7, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", mostly_slow([1, 2, 7, 40], 1, 2, 7))
 def test_the_merged_file_holds_what_one_encode_writes(folder: Path, tmp_path: Path, out: Path, count: int) -> None:
     for name in ("B.png", "ä.png", "b..c.png", "red.png"):
         paint(folder / name, (9, 9, 9), seed=1)

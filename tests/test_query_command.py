@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cases import mostly_slow
 from ganhash_cli.engine import codes, images, page, runtime, sheet
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, Rows
@@ -429,7 +430,7 @@ def test_no_names_on_stdin_is_said(capsys: Printed, monkeypatch: pytest.MonkeyPa
     assert (code, "no file is named on stdin" in error) == (4, True)
 
 
-@pytest.mark.parametrize("options", [*(pytest.param([each], marks=pytest.mark.slow) for each in ("-f", "--json")), []])
+@pytest.mark.parametrize("options", mostly_slow([["-f"], ["--json"], []], []))
 def test_a_reader_that_goes_early_is_no_failure(options: list[str]) -> None:
     command = [sys.executable, "-m", "ganhash_cli", "query", "folder", "-k", "36", "--sheet", "sheet.png", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:

@@ -27,7 +27,7 @@ PEERS = runpy.run_path(str(HERE / "peer_losses.py"))
 BACKBONE, SIDE, BATCH = "efficientnet_lite0", 64, 32
 SHOWN, BITS = 400, 64  # a power of two of bits, for which both have the same Hadamard centres
 OPTIONS: dict[str, dict[str, float]] = {"dpsh": {"alpha": 0.1}, "hashnet": {"alpha": 0.1}, "csq": {"lambda": 1e-4}}
-CODES_OF = {"csq": 0.5}  # the peer's codes are tanh(u), ours tanh(z / 2): with u = z / 2 both start alike
+SCALED = {"csq": 0.5}  # the peer's codes are tanh(u), ours tanh(z / 2): with u = z / 2 both start alike
 NAMES = {"dpsh": "DPSH", "hashnet": "HashNet", "csq": "CSQ"}
 
 
@@ -37,7 +37,7 @@ class Peer:
     def __init__(self, folder: Path, name: str, labels: Any, settings: TrainSettings) -> None:
         config = {"num_train": len(labels), "n_class": labels.shape[1], "device": "cpu", "dataset": "cifar10"}
         self.config, self.labels, self.settings, self.step = config | OPTIONS[name], labels, settings, 0
-        self.share = CODES_OF.get(name, 1.0)
+        self.factor = SCALED.get(name, 1.0)
         self.loss = PEERS["classes_of"](folder / f"{NAMES[name]}.py")[f"{NAMES[name]}Loss"](self.config, BITS)
 
     def __call__(self, logits: Tensor, labels: Tensor, progress: float) -> Tensor:
@@ -47,7 +47,7 @@ class Peer:
         if hasattr(self.loss, "scale"):
             self.loss.scale = 1 + 9 * progress  # our schedule; the peer's loop sets it from outside its loss, too
         self.step += 1
-        value: Tensor = self.loss(self.share * logits, labels.float(), rows, self.config)
+        value: Tensor = self.loss(self.factor * logits, labels.float(), rows, self.config)
         return value
 
 

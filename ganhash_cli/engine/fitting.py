@@ -109,7 +109,7 @@ def _step(
     if "second" in losses.asks(settings.loss):
         _, known["second"] = _real(state, data.training[chosen], settings, device)
     if state.seen:
-        known["seen"] = _with(state.seen, logits, labels)
+        known["seen"] = _remembered(state.seen, logits, labels)
     terms = [(settings.loss, 1.0, losses.call(settings.loss, known, settings.loss_options))]
     share = share_at(state.step, steps, settings.entropy_warm_up, settings.entropy_anneal)
     if (images := _ambiguous(data, settings, state.step)) is not None:
@@ -153,7 +153,7 @@ def _beside(
     return state.network.beside(ranks.gather(projections.float(), len(images)), real)
 
 
-def _with(seen: tuple[Tensor, Tensor], logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _remembered(seen: tuple[Tensor, Tensor], logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits and labels of the images that were seen last, those of this step behind them."""
     before, known = seen
     return torch.cat([before, logits.detach()])[-REMEMBERED:], torch.cat([known, labels])[-REMEMBERED:]

@@ -57,8 +57,8 @@ def start(network: HashNet, classes: int, settings: TrainSettings, steps: int, d
         optimiser, settings.learning_rate, total_steps=steps + 1, pct_start=rise
     )
     centres = torch.zeros(classes, settings.bits, device=device)
-    none = (torch.empty(0, settings.bits, device=device), torch.empty(0, classes, dtype=torch.bool, device=device))
-    seen = none if "seen" in losses.asks(settings.loss) else None
+    empty = (torch.empty(0, settings.bits, device=device), torch.empty(0, classes, dtype=torch.bool, device=device))
+    seen = empty if "seen" in losses.asks(settings.loss) else None
     return TrainingState(network, classifier, centres, seen, optimiser, schedule, 0, {}, -math.inf, [], [])
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cases import mostly_slow
 from linear_hash import write_bundle
 from pictures import paint_classes
 from stranger import beside
@@ -192,7 +193,7 @@ def test_the_list_is_fit_for_a_terminal(site: Path, workspace: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name, broken in BROKEN.items() if broken.exit > 0])
 @pytest.mark.parametrize(
-    "arguments", [["plugins", "show"], pytest.param(["plugins", "check"], marks=pytest.mark.slow)], ids=" ".join
+    "arguments", mostly_slow([["plugins", "show"], ["plugins", "check"]], ["plugins", "show"]), ids=" ".join
 )
 def test_its_own_use_is_refused_in_one_line_that_says_whose_fault_it_is(
     arguments: list[str], name: str, site: Path, workspace: Path

@@ -196,6 +196,26 @@ def test_back_and_forward_lead_through_searches_with_their_limits(page: Any, pho
     sync_api.expect(page.locator("#query-image")).to_be_visible()
 
 
+def test_a_search_gone_back_to_is_not_lost_to_a_slider_that_was_moved_just_before(page: Any, photo: Path) -> None:
+    page.locator("#examples .search", has=page.locator("[alt='blue/00.png']")).click()
+    wait_for_results(page)
+    address = page.url
+    drop(page, photo.read_bytes())
+    sync_api.expect(page.locator("#query-name")).to_have_text("img.png")
+    wait_for_results(page)
+    page.route("**/api/images?*", lambda route: (page.wait_for_timeout(500), route.continue_()))
+    page.evaluate(
+        """() => {
+            const distance = document.getElementById("distance");
+            distance.value = 1;
+            distance.dispatchEvent(new Event("input"));
+            history.back();
+        }"""
+    )
+    sync_api.expect(page.locator("#query-name")).to_have_text("blue/00.png")
+    assert page.url == address
+
+
 def test_a_search_from_an_image_that_was_sent_can_be_opened_again_without_it(page: Any, photo: Path) -> None:
     drop(page, photo.read_bytes())
     wait_for_results(page)

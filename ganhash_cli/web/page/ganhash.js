@@ -6,6 +6,7 @@ const PAUSE = 150; // milliseconds without a move before the slider asks
 const none = { code: "", path: "", picture: "", name: "" }; // no query: what the page begins with
 const state = { ...none, bits: 0, codes: "", offset: 0, total: 0, counts: [], complete: true };
 let asking = null; // what is under way, so that a newer question ends it
+let waiting = 0; // the slider's pause that has not ended; a newer question ends it as well
 let blob = ""; // the address of the picture that was dropped
 let examples = ""; // of which codes the images are that the page begins with
 
@@ -47,6 +48,8 @@ function limit(most) {
 function giveUp() {
   if (asking) asking.abort();
   asking = null;
+  clearTimeout(waiting);
+  waiting = 0;
   $("results").removeAttribute("aria-busy");
   fail("");
 }
@@ -254,7 +257,7 @@ async function missing(hit, image, empty) {
 }
 
 function more() {
-  if (asking || $("more").hidden) return;
+  if (asking || waiting || $("more").hidden) return;
   const before = state.codes;
   return run((signal) => neighbours(state.code, state.offset, signal), (found) => {
     if (found.codes === before) return append(found);
@@ -363,7 +366,6 @@ function listen() {
     const file = Array.from(event.clipboardData.files)[0];
     if (file) searchFile(file);
   });
-  let waiting = 0;
   $("distance").addEventListener("input", () => {
     showDistance();
     clearTimeout(waiting);

@@ -57,7 +57,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
         try:
             if context.args:
                 raise usage.too_many(context)
-            if (wrong := context.find_root().obj) and not takes_context:
+            if (wrong := context.find_root().obj) and context.command.name != "doctor":  # which tells of it itself
                 raise wrong
             for name, why in settings.meant_for_others(context):
                 options[name] = None

@@ -37,7 +37,7 @@ _FITTED = _Idle(
         *("fakes_per_real", "fake_filter", "label_weight", "learning_rate", "weight_decay", "validation"),
     ),
     lambda given: given["loss"] == "itq",
-    "means nothing to --loss itq, which fits at once and takes no steps",
+    "means nothing to --loss itq, which fits at once and takes no steps; --loss contrastive does",
 )
 _IDLE = {
     "train": (
@@ -57,7 +57,6 @@ _IDLE = {
             ("label_weight",),
             lambda given: not given["label_weight"],
             "of 0 makes nothing of the labelled fakes that --fakes-as asks for",
-            "fakes_as",
         ),
         _Idle(
             ("entropy", "entropy_weight", "fakes_per_real"),
@@ -111,12 +110,16 @@ _IDLE = {
 }
 
 
-def error(context: Any) -> UsageError | None:
-    """Return the error of an option that was typed and would do nothing beside the others; None where there is none."""
+def error(context: Any, **settled: object) -> UsageError | None:
+    """Return the error of an option that was typed and would do nothing beside the others; None where there is none.
+
+    `settled` are options whose value follows from the images.
+    """
+    given = {**context.params, **settled}
     for each in _IDLE.get(context.command.name, ()):
         for parameter in context.command.params:
             named = parameter.name in each.parameters and _typed(context, parameter.name)
-            if named and each.where(context.params) and (not each.both or _typed(context, each.both)):
+            if named and each.where(given) and (not each.both or _typed(context, each.both)):
                 word = parameter.opts[0]
                 word = word if word.startswith("-") else word.upper()
                 return UsageError(

@@ -19,6 +19,7 @@ _OTHERS = {f"{ENVIRONMENT}_{name}" for name in ("PLUGINS", "TOKEN", "KILLS", "SO
 
 _STRENGTH = ("COMMANDLINE", "ENVIRONMENT", "DEFAULT_MAP")
 _OPTIONS_OF = {"loss_options": "loss", "backbone_options": "backbone", "generator_options": "generator"}
+_CHOSEN = {"loss": "triplet"}  # what `train` takes by itself; itq, without labels, has no options
 
 _MOST_BYTES, _MOST_DEPTH = 64 << 10, 8  # deep nesting overflows the stack of whoever walks it
 
@@ -93,14 +94,14 @@ def meant_for_others(context: Any) -> Iterator[tuple[str, str]]:
         source, over = (context.get_parameter_source(each).name for each in (name, choice))
         if source not in _PLACES or over not in _STRENGTH[: _STRENGTH.index(source)]:
             continue
-        at = (
-            context.lookup_default(choice) if source == "DEFAULT_MAP" else parameters[choice].value_from_envvar(context)
-        )
-        beside = at or parameters[choice].default
+        variable = parameters[choice].value_from_envvar(context) if source == "ENVIRONMENT" else None
+        beside = variable or context.lookup_default(choice) or parameters[choice].default or _CHOSEN[choice]
         if beside != context.params[choice]:
             flag, place = parameters[name].opts[0], _PLACES[source](context, parameters[name])
-            whose = f"{choice} {beside!r}" if beside else f"the default {choice}"
-            yield name, f"{place}: {flag} is for {whose}, and not used for {str(context.params[choice])!r}"
+            yield (
+                name,
+                f"{place}: {flag} is for {choice} {beside!r}, and not used for {str(context.params[choice])!r}",
+            )
 
 
 def below(context: Any) -> Iterator[Any]:

@@ -4,6 +4,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -196,6 +197,18 @@ def test_a_run_with_other_settings_under_the_same_name_is_refused(
     start(runner, monkeypatch, folder, "--arms", "A", "--losses", "itq")
     with pytest.raises(SystemExit, match="name another --experiment"):
         start(runner, monkeypatch, folder, "--arms", "A", "--losses", "itq", "--batch", "12")
+
+
+def test_a_run_with_other_fakes_than_those_it_is_compared_with_is_refused(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(runner, monkeypatch, folder, "--arms", "A", "--losses", "itq", "--precision", "float32")
+    results = folder.parent / "results.jsonl"
+    line = json.loads(results.read_text().splitlines()[0])
+    results.write_text(json.dumps(line | {"arm": "E", "digests": line["digests"] | {"fakes": "1f"}}) + "\n")
+    monkeypatch.setitem(runner, "fakes_of", lambda *_: SimpleNamespace(record={"sha256": "2e"}))
+    with pytest.raises(SystemExit, match="with other fakes"):
+        start(runner, monkeypatch, folder, "--arms", "E", "--precision", "float32")
 
 
 def test_two_runs_of_an_arm_with_one_seed_are_not_averaged() -> None:

@@ -22,6 +22,8 @@ def test_each_generator_has_a_row_and_a_second_run_makes_nothing_anew(
         runpy.run_path(str(SCRIPT), run_name="__main__")
         rows = json.loads(out.read_text())
         assert [row["generator"] for row in rows] == ["tiny", "sngan"]
-        assert all(row["seconds_for_1000"] > 0 and row["quality"]["frechet_distance"] > 0 for row in rows)
+        assert all(
+            row["steps"] > 0 and row["seconds_for_1000"] > 0 and row["quality"]["frechet_distance"] > 0 for row in rows
+        )
         seen.append([path.stat().st_mtime_ns for path in sorted((tmp_path / "work").rglob("*.png"))])
     assert seen[0] == seen[1]

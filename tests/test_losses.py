@@ -261,7 +261,7 @@ def test_every_loss_brings_similar_codes_together(name: str):
     z = (0.5 * torch.randn(12, 16)).requires_grad_()
     labels = one_hot(*[0, 1, 2] * 4)
     classifier = torch.nn.Linear(16, 3, bias=False)
-    known = {"logits": z, "labels": labels, "progress": 0.5, "classifier": classifier, "seen": (z, labels)}
+    known = {"logits": z, "labels": labels, "progress": 0.5, "classifier": classifier, "seen": (z.detach(), labels)}
     optimiser = torch.optim.Adam([z, *classifier.parameters()], 0.1)
     for _ in range(100):
         optimiser.zero_grad()

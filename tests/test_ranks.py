@@ -50,7 +50,10 @@ def data(fakes: bool) -> TrainingData:
 
 
 def step_gradients(loss: str, fakes: bool) -> dict[str, Tensor]:
-    """Take one step with frozen batch norm and images as they are; return the gradients of everything that learns."""
+    """Return the gradients of everything that learns at a second step, before which nothing moved but what is kept.
+
+    Batch norm is frozen, and images are as they are.
+    """
     identity = registry.identify("backbone", "smallconv", {"width": "8"})
     chosen = TrainSettings(backbone=identity, bits=12, batch=16, loss=loss, size=32, label_weight=1, entropy_weight=1)
     torch.manual_seed(0)
@@ -61,7 +64,10 @@ def step_gradients(loss: str, fakes: bool) -> dict[str, Tensor]:
             module.eval()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fitting, "augment", lambda images, how: images)
-        fitting._step(state, data(fakes), chosen, 10, CPU)
+        patch.setattr(state.optimiser, "step", lambda: None)
+        patch.setattr(state.schedule, "step", lambda: None)
+        for state.step in range(2):
+            fitting._step(state, data(fakes), chosen, 10, CPU)
     learning = {"network": network, **({"classifier": state.classifier} if state.classifier else {})}
     return gradients(nn.ModuleDict(learning))
 

@@ -111,7 +111,10 @@ def test_learning_rates_are_compared_by_what_they_reach_on_validation() -> None:
     rates = ((0.001, 0.4), (0.01, 0.3))
     lines = [line("A", 0, experiment="tuning", protocol="validation", learning_rate=r, map=value) for r, value in rates]
     rows = REPORT["tables"](lines)["tuning"].splitlines()[2:]
-    assert rows == ["| `smallconv` | 50 | 0.001 | 0.400 | 1 |", "| `smallconv` | 50 | 0.01 | 0.300 | 1 |"]
+    assert rows == [
+        "| `smallconv` at 32 | 50 | float32 | 0.001 | 0.400 | 1 |",
+        "| `smallconv` at 32 | 50 | float32 | 0.01 | 0.300 | 1 |",
+    ]
 
 
 def test_arithmetics_are_compared_seed_by_seed() -> None:
@@ -141,19 +144,42 @@ def test_the_sweep_of_weights_has_weight_0_once_and_compares_with_it() -> None:
             sweep.append(line("D", seed, experiment="lambda", protocol="validation", weight=weight, map=value))
     rows = REPORT["tables"](sweep)["weights"].splitlines()[2:]
     assert rows == [
-        "| A nothing | 0 | 0.600 |  |  | 3 |",
-        "| D entropy on mixtures | 0.1 | 0.610 | **+1.0 ± 0.0** | **+1.0 ± 0.0** | 3 |",
-        "| D entropy on mixtures | 1 | 0.500 | **-10.0 ± 0.0** | **-10.0 ± 0.0** | 3 |",
+        "| float32 | A nothing | 0 | 0.600 |  |  | 3 |",
+        "| float32 | D entropy on mixtures | 0.1 | 0.610 | **+1.0 ± 0.0** | **+1.0 ± 0.0** | 3 |",
+        "| float32 | D entropy on mixtures | 1 | 0.500 | **-10.0 ± 0.0** | **-10.0 ± 0.0** | 3 |",
     ]
+
+
+def in_both_arithmetics(**common: Any) -> list[dict[str, Any]]:
+    """Runs of arms A and D, of which D lies one point above A in each arithmetic."""
+    return [
+        line(arm, 0, precision=name, map=value + gain, **common)
+        for name, value in (("float32", 0.5), ("bfloat16", 0.3))
+        for arm, gain in (("A", 0.0), ("D", 0.01))
+    ]
+
+
+def test_a_sweep_that_was_done_again_in_another_arithmetic_is_one_of_its_own(tmp_path: Path) -> None:
+    lines = in_both_arithmetics(experiment="lambda", protocol="validation")
+    rows = [row for row in REPORT["tables"](lines)["weights"].splitlines() if "D entropy" in row]
+    assert [row.split(" | ")[-2] for row in rows] == ["+1.0", "+1.0"]
+    REPORT["draw"](lines, tmp_path)
+
+
+def test_runs_of_an_earlier_version_stand_beside_the_bare_arm_of_their_arithmetic() -> None:
+    lines = in_both_arithmetics()
+    old = [each | {"experiment": "running-statistics"} for each in lines if each["arm"] == "D"]
+    rows = REPORT["earlier"](REPORT["of"]([*lines, *old], "running-statistics")).splitlines()[2:]
+    assert [row.split(" | ")[-2] for row in rows] == ["+1.0", "+1.0"]
 
 
 def test_without_maximum_entropy_labelled_fakes_are_left_of_both_uses() -> None:
     sweep = [line(arm, 0, experiment="lambda", protocol="validation") for arm in "AGH"]
     rows = REPORT["tables"](sweep)["weights"].splitlines()[2:]
     assert rows == [
-        "| A nothing | 0 | 0.500 |  |  | 1 |",
-        "| G fakes as labelled images | 0 | 0.520 |  | +2.0 | 1 |",
-        "| H fakes both ways, by their scores | 0.1 | 0.530 | +1.0 | +3.0 | 1 |",
+        "| float32 | A nothing | 0 | 0.500 |  |  | 1 |",
+        "| float32 | G fakes as labelled images | 0 | 0.520 |  | +2.0 | 1 |",
+        "| float32 | H fakes both ways, by their scores | 0.1 | 0.530 | +1.0 | +3.0 | 1 |",
     ]
 
 

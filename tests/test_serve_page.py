@@ -24,6 +24,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium here: install it, as by `apt-get install chromium` on Debian"
 )
+sync_api.expect.set_options(timeout=20_000)  # milliseconds: a browser among other tests has little of the processor
 MANY = 150  # images of one more colour, so that there are several pages
 
 

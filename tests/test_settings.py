@@ -52,6 +52,8 @@ def test_a_key_may_be_what_is_typed(
         ("loss = 'csq'\nL = ['smoothing=0.1']", ("--loss", "dtsh"), "-L is for loss 'csq', and not used for 'dtsh'"),
         ("loss = 'csq'\nL = ['nothing=1']", ("--loss", "csq"), None),
         ("L = ['nothing=1']", (), None),
+        ("L = ['nothing=1']", ("--loss", "triplet"), None),
+        ("L = ['margin=4']", ("--loss", "csq"), "-L is for loss 'triplet', and not used for 'csq'"),
         ("b = 'smallconv'\nB = ['nothing=1']", ("-b", "resnet10t"), "-B is for backbone 'smallconv'"),
         ("B = ['nothing=1']", ("-b", "efficientnet_lite0"), None),
         ("b = 'smallconv'\nB = ['nothing=1']", ("-b", "resnet10t", "-B", "pretrained=no"), None),
@@ -85,6 +87,9 @@ def test_a_variable_is_for_what_the_file_chooses(
     Path("images").mkdir()
     monkeypatch.setenv("GANHASH_TRAIN_BACKBONE_OPTIONS", "nothing=1")
     assert "'nothing'" in run(capsys, "train", "images")[2]
+    assert "'nothing'" in run(capsys, "train", "images", "-b", "smallconv")[2]
+    _, _, error = run(capsys, "train", "images", "-b", "efficientnet_lite0")
+    assert "GANHASH_TRAIN_BACKBONE_OPTIONS: -B is for backbone 'smallconv'" in error
     monkeypatch.setenv("GANHASH_TRAIN_BACKBONE", "resnet10t")
     monkeypatch.setenv("GANHASH_TRAIN_BACKBONE_OPTIONS", "weights=none")
     _, _, error = run(capsys, "train", "images", "-b", "smallconv")

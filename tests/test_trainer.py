@@ -18,6 +18,7 @@ from ganhash_cli.engine import (
     decoding,
     devices,
     files,
+    fitting,
     images,
     losses,
     metrics,
@@ -383,6 +384,22 @@ def test_a_network_starts_undecided_about_pairs(loss: str):
     value = float(losses.call(loss, known, {}))
     groups = {"dpsh": 1, "hashnet": 2}[loss]  # hashnet adds the mean of similar pairs to that of the others
     assert value == pytest.approx(groups * np.log(2), rel=0.25)
+    assert float(torch.tanh(logits).abs().mean()) < 0.3
+
+
+def test_a_loss_on_pairs_is_told_of_as_many_images_as_there_are_those_seen_last():
+    chosen, network = settings(loss="dpsh", batch=8, bits=16), HashNet(SmallConv(width=8), 16)
+    labels = np.eye(2, dtype=np.bool_)[[0, 1, 1, 0, 0, 1, 1, 1, 0, 1]]
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3), np.uint8)
+    state = training_state.start(network, 2, chosen, 10, CPU)
+    data = sampling.TrainingData(pixels, labels, pixels[:0], labels[:0], None)
+    for _ in range(3):
+        fitting._step(state, data, chosen, 10, CPU)
+        state.step += 1
+    drawn = np.concatenate([sampling.draw(labels, 8, chosen.seed, step) for step in range(3)])
+    assert state.seen is not None
+    assert state.seen[0].shape == (10, 16)
+    assert np.array_equal(state.seen[1].numpy(), labels[drawn[-10:]])
 
 
 @pytest.mark.parametrize("loss", ["greedyhash", "dpsh"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pictures import paint
 from test_encode_command import Printed, run, say_on_stdin
 
 
@@ -144,6 +145,15 @@ def test_an_option_that_would_do_nothing_is_refused(capsys: Printed, words: str,
     assert (code, out) == (2, "")
     assert message in error
     assert "leave" in error
+
+
+@pytest.mark.parametrize("words", ["--epochs 100", "--entropy-weight 0.1", "--no-fakes"])
+def test_an_option_that_does_nothing_for_images_without_labels_is_refused(capsys: Printed, words: str) -> None:
+    for number in range(12):
+        paint(Path(f"photos/{number}.png"), (200, 40, 40), seed=number)
+    code, _, error = run(capsys, "train", "photos", "-b", "smallconv", "--bits", "8", *words.split())
+    refused = f"{words.split()[0]} means nothing to --loss itq" in error and "--loss contrastive" in error
+    assert (code, refused) == ((0, False) if words == "--no-fakes" else (2, True)), error
 
 
 @pytest.mark.parametrize(

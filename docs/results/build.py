@@ -107,18 +107,18 @@ def peer_losses(record: dict[str, Any]) -> str:
 def peer_training(rows: list[dict[str, Any]]) -> str:
     """Return how networks do that were trained with a peer's code beside those trained with ours."""
     made = []
-    for name in dict.fromkeys(row["loss"] for row in rows):
+    for (name, epochs, rate), runs in REPORT["groups"](rows, "loss", "epochs", "learning_rate").items():
         by_code = {
-            code: {row["seed"]: row["map"] for row in rows if (row["loss"], row["code"]) == (name, code)}
-            for code in ("ganhash", "peer")
+            code: {row["seed"]: row["map"] for row in runs if row["code"] == code} for code in ("ganhash", "peer")
         }
         seeds = sorted(by_code["ganhash"].keys() & by_code["peer"].keys())
         ours, theirs = ([found[seed] for seed in seeds] for found in by_code.values())
         if seeds:  # a run that is under way has ours before the peer's
             differences = REPORT["signed"]([one - other for one, other in zip(ours, theirs, strict=True)])
             means = [f"{statistics.mean(found):.3f}" for found in (ours, theirs)]
-            made.append([f"`{name}`", *means, differences, str(len(seeds))])
-    return table(["loss", "mAP@all, ganhash", "the peer's code", "difference, points", "seeds"], made)
+            made.append([f"`{name}`", str(epochs), f"{rate:g}", *means, differences, str(len(seeds))])
+    head = ["loss", "epochs", "learning rate", "mAP@all, ganhash", "the peer's code", "difference, points", "seeds"]
+    return table(head, made)
 
 
 def near_copies(rows: list[dict[str, Any]]) -> str:
@@ -146,14 +146,18 @@ def generators(rows: list[dict[str, Any]]) -> str:
             [
                 f"`{row['generator']}`",
                 f"{row['minutes']:g}",
+                f"{row['steps']:,}",
+                row["arithmetic"],
                 f"{quality['frechet_distance']:.0f}",
                 *(f"{quality[name]:.2f}" for name in ("precision", "recall")),
-                f"{quality['accuracy']:.1%}",
+                *("" if quality[name] is None else f"{quality[name]:.1%}" for name in ("accuracy", "accuracy_ceiling")),
                 f"{row['seconds_for_1000']:.2f}",
             ]
         )
-    head = ["generator", "minutes of training", "Fréchet distance", "precision", "recall"]
-    return table([*head, "classifier trained on fakes, right on real", "seconds for 1,000 fakes"], made)
+    head = ["generator", "minutes of training", "steps", "arithmetic", "Fréchet distance", "precision", "recall"]
+    return table(
+        [*head, "classifier trained on fakes, right on real", "trained on real images", "seconds for 1,000 fakes"], made
+    )
 
 
 def bench(rows: list[dict[str, Any]]) -> str:

@@ -175,7 +175,8 @@ def run(
         return network, seen
     folder = data.work / "run"
     shutil.rmtree(folder, ignore_errors=True)
-    finish(fitting.fit(network, seen, settings, CPU, folder, "experiment"))
+    taught = seen if settings.supervised else replace(seen, labels=labels[:, :0])
+    finish(fitting.fit(network, taught, settings, CPU, folder, "experiment"))
     return network, seen
 
 
@@ -253,12 +254,18 @@ def _entropy(logits: NDArray[np.float32]) -> float:
 
 
 def _known(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Return the settings of each run that is there, by its key, its precision and whether it validates."""
+    """Return a line of each run that is there, by its key, its precision and whether it validates."""
     lines = map(json.loads, results.read_text().splitlines() if results.exists() else [])
     return {
-        (*(line[key] for key in KEYS), line["settings"]["precision"], line["protocol"] == VALIDATION): line["settings"]
+        (*(line[key] for key in KEYS), line["settings"]["precision"], line["protocol"] == VALIDATION): line
         for line in lines
     }
+
+
+def _alike(line: dict[str, Any], key: tuple[Any, ...], settings: TrainSettings) -> bool:
+    """Whether a line and a run are compared, for which their fakes must be of one generator."""
+    same = all(line[name] == key[KEYS.index(name)] for name in ("experiment", "dataset", "images_per_class"))
+    return same and line["settings"]["precision"] == settings.precision
 
 
 KEYS = (
@@ -348,12 +355,15 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
             **REMEDIES[chosen.remedy],
         }
     )
-    known = _known(given.results).get((*key, settings.precision, given.validate))
-    if known is not None:
-        if known != json.loads(json.dumps(asdict(settings))):
+    known = _known(given.results)
+    if (there := known.get((*key, settings.precision, given.validate))) is not None:
+        if there["settings"] != json.loads(json.dumps(asdict(settings))):
             sys.exit(f"{given.results} holds this run with other settings; name another --experiment: {key}")
         return
     fakes = fakes_of(data, chosen.count, given.gan_steps) if settings.wants_fakes else None
+    others = {line["digests"]["fakes"] for line in known.values() if _alike(line, key, settings)} - {None}
+    if fakes and others and fakes.record["sha256"] not in others:
+        sys.exit(f"{given.results} holds such runs with other fakes; give their --work, or another --experiment: {key}")
     network, seen = run(data, chosen.loss, settings, fakes, chosen.count, given.side)
     weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
     digests = {

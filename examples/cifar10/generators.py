@@ -24,6 +24,7 @@ from ganhash_cli.plugin import registry
 
 NAMES = ("sngan", "dcgan", "wgan-gp", "sngan-resnet", "progan", "ddpm")
 TIMED = 1000
+CPU = torch.device("cpu")
 
 
 def seconds_to_draw(found: Fakes, settings: GenerateSettings) -> float:
@@ -57,12 +58,14 @@ def main() -> None:
         settings = GenerateSettings(
             generator=registry.identify("generator", name, {}), minutes=given.minutes, count=given.count, flips=True
         )
-        made = pool.make(collection, str(given.images.name), settings, given.work / name, device=torch.device("cpu"))
+        made = pool.make(collection, str(given.images.name), settings, given.work / name, device=CPU)
         found = finish(made).fakes
         rows.append(
             {
                 "generator": name,
                 "minutes": given.minutes,
+                "steps": found.record["steps"],
+                "arithmetic": devices.settle(settings.precision, CPU),
                 "seconds_for_1000": round(seconds_to_draw(found, settings), 3),
                 "quality": found.record["quality"],
                 "settings": asdict(settings),

@@ -192,25 +192,25 @@ def lengths(lines: list[Line]) -> str:
 def earlier(lines: list[Line]) -> str:
     """Return for each regime what an earlier way to normalise fakes came to, less the arm without anything added."""
     rows = []
-    for (dataset, count), members in groups(
-        [line for line in lines if line["protocol"] == "P1"], "dataset", "images_per_class"
-    ).items():
+    queries = [line for line in lines if line["protocol"] == "P1"]
+    for (dataset, count, arithmetic), members in groups(queries, "dataset", "images_per_class", "precision").items():
+        regime = f"{dataset}, {count} a class, {arithmetic}"
         for arm in sorted({line["arm"] for line in members} - {"A"}):
             differences = paired(members, arm, "A")
-            rows.append(
-                [f"{dataset}, {count} a class", f"{arm} {MEANING[arm]}", signed(differences), str(len(differences))]
-            )
+            rows.append([regime, f"{arm} {MEANING[arm]}", signed(differences), str(len(differences))])
     return table(["regime", "added to the loss", "less A, points", "seeds"], rows)
 
 
 def weights(lines: list[Line]) -> str:
     """Return the sweep of the entropy weight on held-out training images."""
     rows = []
-    for (arm, weight), members in groups(_swept(lines), "arm", "weight").items():
-        without = _less(members, lines, WITHOUT.get(arm, "A")) if weight else ""
-        bare = _less(members, lines, "A") if arm != "A" else ""
-        rows.append([f"{arm} {MEANING[arm]}", f"{weight:g}", _mean(members, "map"), without, bare, str(len(members))])
-    head = ["added to the loss", "entropy weight", "validation mAP@all"]
+    for (arithmetic, arm, weight), members in groups(_swept(lines), "precision", "arm", "weight").items():
+        others = _beside(members, lines, "precision")
+        without = _less(members, others, WITHOUT.get(arm, "A")) if weight else ""
+        bare = _less(members, others, "A") if arm != "A" else ""
+        name, score = f"{arm} {MEANING[arm]}", _mean(members, "map")
+        rows.append([arithmetic, name, f"{weight:g}", score, without, bare, str(len(members))])
+    head = ["arithmetic", "added to the loss", "entropy weight", "validation mAP@all"]
     return table([*head, "less weight 0, points", "less A, points", "seeds"], rows)
 
 
@@ -228,9 +228,12 @@ def _swept(lines: list[Line]) -> list[Line]:
 def tuning(lines: list[Line]) -> str:
     """Return what the learning rates reach on held-out training images, without fakes."""
     rows = []
-    for (backbone, count, rate), runs in groups(lines, "backbone", "images_per_class", "learning_rate").items():
-        rows.append([f"`{backbone}`", str(count), f"{rate:g}", _mean(runs, "map"), str(len(runs))])
-    return table(["backbone", "images a class", "learning rate", "validation mAP@all", "seeds"], rows)
+    regimes = groups(lines, "backbone", "side", "images_per_class", "precision", "learning_rate")
+    for (backbone, side, count, arithmetic, rate), runs in regimes.items():
+        rows.append(
+            [f"`{backbone}` at {side}", str(count), arithmetic, f"{rate:g}", _mean(runs, "map"), str(len(runs))]
+        )
+    return table(["backbone", "images a class", "arithmetic", "learning rate", "validation mAP@all", "seeds"], rows)
 
 
 def precision(lines: list[Line]) -> str:
@@ -324,8 +327,10 @@ def plot_weights(lines: list[Line], path: Path) -> None:
     given = sorted({line["weight"] for line in lines})
     place = {weight: number for number, weight in enumerate(given)}
     colours = {"E": "#1b6ca8", "D": "#b45309", "H": "#15803d"}
-    for (arm,), members in groups([line for line in lines if line["weight"]], "arm").items():
-        runs = [*(line for line in lines if line["arm"] == WITHOUT.get(arm, "A")), *members]
+    swept = groups([line for line in lines if line["weight"]], "arm", "precision")
+    for (arm, arithmetic), members in swept.items():
+        without = [line for line in lines if line["arm"] == WITHOUT.get(arm, "A")]
+        runs = [*_beside(members, without, "precision"), *members]
         colour = colours.get(arm, "#6b7280")
         axes.plot(
             [place[line["weight"]] for line in runs],
@@ -339,7 +344,8 @@ def plot_weights(lines: list[Line], path: Path) -> None:
             (place[weight[0]], interval([line["map"] for line in some])[0])
             for weight, some in groups(runs, "weight").items()
         ]
-        axes.plot(*zip(*means, strict=True), "-", color=colour, label=MEANING[arm])
+        style = "-" if arithmetic == "bfloat16" else "--"
+        axes.plot(*zip(*means, strict=True), style, color=colour, label=f"{MEANING[arm]}, {arithmetic}")
     axes.set_xticks(range(len(given)), [f"{weight:g}" for weight in given])
     axes.set(xlabel="entropy weight", ylabel="validation mAP@all")
     axes.grid(color="#e5e7eb")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ganhash_cli import console, workspace
+from ganhash_cli import console, idle, workspace
 from ganhash_cli.commands import completion, options, sources
 from ganhash_cli.engine import ranks, wording
 from ganhash_cli.engine.limits import TRAIN, require_within
@@ -69,6 +69,7 @@ class Loss(StrEnum):
 
 
 def train(
+    context: typer.Context,
     images: options.Images = None,
     backbone: Annotated[
         str,
@@ -178,6 +179,8 @@ def train(
         console.note(f"computing on {where}{options.processes()}")
         chosen = loss or _suited(collection)
         if chosen == Loss.itq:
+            if useless := idle.error(context, loss=chosen):
+                raise useless
             if not no_fakes:
                 _tell_of_useless(fakes)
             if backbones.untaught(identity):

@@ -31,7 +31,7 @@ from ganhash_cli.errors import Interrupted, UsageError
 
 CHECKPOINT_SECONDS = 30.0
 VALIDATION_DATABASE = 500  # training images a validation query is compared with
-REMEMBERED = 4096  # images whose logits a loss on pairs is told, so that a batch meets more than itself
+REMEMBERED = 4096  # at most, of the images seen last, whose logits a loss on pairs is told beside those of its batch
 CENTRES_MOVE = 0.1  # of the way to the mean of a batch, which holds about four images of a class
 
 Pixels = NDArray[np.uint8]
@@ -109,7 +109,8 @@ def _step(
     if "second" in losses.asks(settings.loss):
         _, known["second"] = _real(state, data.training[chosen], settings, device)
     if state.seen:
-        known["seen"] = _remembered(state.seen, logits, labels)
+        most = min(REMEMBERED, len(data.training))
+        known["seen"] = _remembered(state.seen, logits, labels, most)
     terms = [(settings.loss, 1.0, losses.call(settings.loss, known, settings.loss_options))]
     share = share_at(state.step, steps, settings.entropy_warm_up, settings.entropy_anneal)
     if (images := _ambiguous(data, settings, state.step)) is not None:
@@ -153,10 +154,10 @@ def _beside(
     return state.network.beside(ranks.gather(projections.float(), len(images)), real)
 
 
-def _remembered(seen: tuple[Tensor, Tensor], logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logits and labels of the images that were seen last, those of this step behind them."""
+def _remembered(seen: tuple[Tensor, Tensor], logits: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Return the logits and labels of `most` images that were seen last, those of this step behind them."""
     before, known = seen
-    return torch.cat([before, logits.detach()])[-REMEMBERED:], torch.cat([known, labels])[-REMEMBERED:]
+    return torch.cat([before, logits.detach()])[-most:], torch.cat([known, labels])[-most:]
 
 
 def _note_centres(state: TrainingState, logits: Tensor, labels: Tensor) -> None:

@@ -17,9 +17,9 @@ class EfficientNetLite0(nn.Module):
     """EfficientNet-Lite0, 3.4 M weights, made for 224 pixels; smaller squares work too.
 
     `frozen` keeps the stem and that many of the seven stages at their first weights. The early stages see the largest
-    maps and learn the least that is new from photographs, so that training is about twice as fast with 3; small images
-    that are scaled up have more to teach them. `drop_path` is the share of images that skip the last block while it
-    trains, fewer skip the earlier ones (stochastic depth, Huang et al. 2016).
+    maps and learn the least that is new from photographs, so that a step is cheaper with 3; small images that are
+    scaled up have more to teach them. `drop_path` is the share of images that skip the last block while it trains,
+    fewer skip the earlier ones (stochastic depth, Huang et al. 2016).
     """
 
     input_size = (3, 224, 224)

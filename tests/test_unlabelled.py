@@ -120,6 +120,29 @@ def test_without_labels_train_says_that_it_learns_without(tmp_path: Path, capsys
     assert Bundle.open(tmp_path / "model").settings["loss"] == "itq"
 
 
+@pytest.mark.parametrize(
+    ("words", "varied"),
+    [
+        (["--loss", "contrastive"], "trivial"),
+        (["--loss", "contrastive", "--augment", "crop"], "crop"),
+        (["--loss", "csq"], "crop"),
+    ],
+)
+def test_two_views_are_varied_more_than_images_with_labels_unless_told_how(
+    words: list[str],
+    varied: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def take(collection: Collection, source: str, settings: TrainSettings, *_: object, **__: object):
+        raise InputError(f"varied by {settings.augment}", hint="")
+
+    monkeypatch.setattr(trainer, "train", take)
+    code, said = train(capsys, paint_classes(tmp_path / "images"), "--model", tmp_path / "model", *words)
+    assert (code, f"varied by {varied}" in said) == (4, True)
+
+
 def test_info_tells_no_epochs_of_a_model_that_took_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     finish(fit(unlabelled_folder(tmp_path / "images"), tmp_path / "model"))
     with pytest.raises(SystemExit):

@@ -31,7 +31,9 @@ MEANING = {
 }
 WITHOUT = {"H": "G"}
 """The arm that one is without maximum entropy; any other is A then."""
-UNLABELLED = ("contrastive", "itq", "lsh")
+AT_ONCE = ("itq", "lsh")
+"""Those that fit the head to the features as they are, without a step."""
+UNLABELLED = ("contrastive", *AT_ONCE)
 Line = dict[str, Any]
 REGIME = ("dataset", "backbone", "side", "bits", "images_per_class", "precision")
 """What runs have in common that are compared: arithmetic too, which not every machine has the choice of."""
@@ -288,6 +290,18 @@ def losses(lines: list[Line]) -> str:
     return "\n\n".join(parts)
 
 
+def unlabelled(lines: list[Line]) -> str:
+    """Return what losses without labels reach on held-out training images, by their views and learning rate."""
+    rows = []
+    regimes = groups(lines, "backbone", "side", "images_per_class", "precision", "loss", "remedy", "learning_rate")
+    for (backbone, side, count, arithmetic, loss, _, rate), runs in regimes.items():
+        regime = [f"`{backbone}` at {side}", str(count), arithmetic, f"`{loss}`"]
+        taught = ["", ""] if loss in AT_ONCE else [runs[0]["settings"]["augment"], f"{rate:g}"]
+        rows.append([*regime, *taught, _mean(runs, "map"), str(len(runs))])
+    head = ["backbone", "images a class", "arithmetic", "loss", "augmentation", "learning rate"]
+    return table([*head, "validation mAP@all", "seeds"], rows)
+
+
 def plot_arms(lines: list[Line], path: Path) -> None:
     """Draw the paired differences to arm A with their intervals, one panel for each number of images."""
     from matplotlib.figure import Figure
@@ -393,6 +407,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
         "remedies": ("remedy", remedies),
         "long": ("long", remedies),
         "losses": ("losses", losses),
+        "unlabelled": ("unlabelled", unlabelled),
         "tuning": ("tuning", tuning),
         "precision": ("precision", precision),
     }

@@ -100,9 +100,13 @@ def train(
         ),
     ] = None,
     augment: Annotated[
-        Augment,
-        typer.Option(help="Vary training images by crops and flips; trivial also by one random change of each."),
-    ] = Augment.crop,
+        Augment | None,
+        typer.Option(
+            help="Vary training images by crops and flips; trivial also by one random change of each."
+            " Default: crop, and trivial for contrastive.",
+            show_default=False,
+        ),
+    ] = None,
     loss: Annotated[
         Loss | None,
         typer.Option(
@@ -194,7 +198,7 @@ def train(
             epochs=epochs,
             batch=batch,
             size=size,
-            augment=augment.value,
+            augment=(augment or _varied(chosen)).value,
             loss=chosen.value,
             loss_options=losses.parse(chosen.value, options.pairs(loss_options, "-L")),
             entropy=entropy.value,
@@ -240,6 +244,11 @@ def _suited(collection: "Collection") -> Loss:
         return Loss.triplet
     console.note("the images have no labels: fitting their codes by ITQ, on the backbone as it is (--loss itq)")
     return Loss.itq
+
+
+def _varied(loss: Loss) -> Augment:
+    """Choose how images are varied: two crops of one image alone are too alike to learn from."""
+    return Augment.trivial if loss == Loss.contrastive else Augment.crop
 
 
 def _tell_of_useless(folder: Path) -> None:

@@ -37,7 +37,7 @@ _FITTED = _Idle(
         *("fakes_per_real", "fake_filter", "label_weight", "learning_rate", "weight_decay", "validation"),
     ),
     lambda given: given["loss"] == "itq",
-    "means nothing to --loss itq, which fits at once and takes no steps; --loss contrastive does",
+    "means nothing to --loss itq, which fits at once and takes no steps, as --loss contrastive does",
 )
 _IDLE = {
     "train": (

@@ -253,6 +253,12 @@ def _entropy(logits: NDArray[np.float32]) -> float:
     return float(torch.special.entr(p).add(torch.special.entr(1 - p)).mean() / np.log(2))
 
 
+KEYS = (
+    *("experiment", "dataset", "backbone", "side", "bits", "images_per_class"),
+    *("loss", "learning_rate", "arm", "remedy", "weight", "seed"),
+)
+
+
 def _known(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
     """Return a line of each run that is there, by its key, its precision and whether it validates."""
     lines = map(json.loads, results.read_text().splitlines() if results.exists() else [])
@@ -266,12 +272,6 @@ def _alike(line: dict[str, Any], key: tuple[Any, ...], settings: TrainSettings) 
     """Whether a line and a run are compared, for which their fakes must be of one generator."""
     same = all(line[name] == key[KEYS.index(name)] for name in ("experiment", "dataset", "images_per_class"))
     return same and line["settings"]["precision"] == settings.precision
-
-
-KEYS = (
-    *("experiment", "dataset", "backbone", "side", "bits", "images_per_class"),
-    *("loss", "learning_rate", "arm", "remedy", "weight", "seed"),
-)
 
 
 def main() -> None:

@@ -206,7 +206,7 @@ def test_a_run_with_other_fakes_than_those_it_is_compared_with_is_refused(
     results = folder.parent / "results.jsonl"
     line = json.loads(results.read_text().splitlines()[0])
     results.write_text(json.dumps(line | {"arm": "E", "digests": line["digests"] | {"fakes": "1f"}}) + "\n")
-    monkeypatch.setitem(runner, "fakes_of", lambda *_: SimpleNamespace(record={"sha256": "2e"}))
+    monkeypatch.setitem(runner, "fakes_of", lambda *_: SimpleNamespace(images=()))
     with pytest.raises(SystemExit, match="with other fakes"):
         start(runner, monkeypatch, folder, "--arms", "E", "--precision", "float32")
 

@@ -55,16 +55,34 @@ def test_tables_show_each_regime_its_arms_and_whether_fakes_beat_their_rivals(li
         in made["arms"]
     )
     assert "| A nothing |  | 0.600 |  | 0.600 |  | 30.0 | 0.200 |  | 0.400 | 3 |" in made["arms"]
-    row = "| cifar10, 50 a class, `smallconv` at 32, 48 bits, float32 | **+3.1 ± 0.3** |  |  | **+2.1 ± 0.3** |  |  |"
-    assert row in made["rivals"]
+    name = "cifar10, 50 a class, `smallconv` at 32, 48 bits, float32"
+    assert f"| {name} | **+3.1 ± 0.3** |  |  |  | **+2.1 ± 0.3** |  |  |  |  |" in made["rivals"]
+
+
+def test_both_uses_of_fakes_stand_beside_twice_as_many_real_images_and_each_use_alone() -> None:
+    lines = [line(arm, seed) for arm in "AGH" for seed in range(3)]
+    doubled = [line("A", seed, experiment="batch", map=0.505 + seed / 10) for seed in range(3)]
+    made = REPORT["rivals"](REPORT["of"]([*lines, *doubled], "rivals"))
+    head, _, row = (each.split(" | ") for each in made.splitlines())
+    found = dict(zip(head, row, strict=True))
+    assert found["A of twice the batch"] == "**+2.6 ± 0.3**"
+    assert found["G"] == "**+1.1 ± 0.3**"
+    assert REPORT["of"]([*lines, *doubled], "main") == lines
 
 
 def test_the_fakes_of_a_regime_are_told_of_once() -> None:
-    quality = {"frechet_distance": 700.4, "precision": 0.8, "recall": 0.125, "accuracy": 0.3, "accuracy_ceiling": 0.5}
+    quality: dict[str, Any] = {
+        "frechet_distance": 700.4,
+        "precision": 0.8,
+        "recall": 0.125,
+        "accuracy": 0.3,
+        "accuracy_ceiling": 0.5,
+    }
+    quality |= {"frechet_images": [500, 2000]}
     known = {"fakes": quality, "digests": {"fakes": "1f"}}
     lines = [line(arm, seed, **known) for arm in "DH" for seed in range(2)]
     rows = REPORT["fakes"]([line("A", 0), *lines]).splitlines()[2:]
-    assert rows == ["| cifar10, 50 a class | 700 | 0.80 | 0.12 | 30.0% | 50.0% |"]
+    assert rows == ["| cifar10, 50 a class | 500 and 2,000 | 700 | 0.80 | 0.12 | 30.0% | 50.0% |"]
 
 
 def test_runs_in_another_arithmetic_are_another_regime(lines: list[dict[str, Any]]) -> None:
@@ -75,7 +93,7 @@ def test_runs_in_another_arithmetic_are_another_regime(lines: list[dict[str, Any
     assert "**+3.1 ± 0.3**" in made["arms"]
 
 
-def test_lengths_of_codes_stand_in_order_with_the_same_seeds_of_the_main_experiment() -> None:
+def test_lengths_of_codes_stand_in_order_with_every_seed_of_the_main_experiment() -> None:
     lines = [
         line(arm, seed, experiment="bits", bits=bits, images_per_class=500, map=0.4 + bits / 1000 + gain)
         for bits in (64, 12)
@@ -88,7 +106,7 @@ def test_lengths_of_codes_stand_in_order_with_the_same_seeds_of_the_main_experim
     assert rows[0] == "**cifar10, 500 images a class, `smallconv` at 32 pixels**"
     assert rows[4:] == [
         "| 12 | float32 | 0.412 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
-        "| 48 | bfloat16 | 0.600 | **+1.0 ± 0.0** | **+3.1 ± 0.3** | **+2.1 ± 0.3** | 3 |",
+        "| 48 | bfloat16 | 0.700 | **+1.0 ± 0.0** | **+3.0 ± 0.1** | **+2.0 ± 0.1** | 5 |",
         "| 64 | float32 | 0.464 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
     ]
 
@@ -135,16 +153,18 @@ def test_arithmetics_are_compared_seed_by_seed() -> None:
     lines = [
         line("A", seed, experiment="precision", protocol="validation", precision=name, map=value + seed)
         for name, value in (("float32", 0.4), ("bfloat16", 0.41))
-        for seed in range(2)
+        for seed in range(3)
     ]
     rows = REPORT["tables"](lines)["precision"].splitlines()[2:]
     assert rows == [
-        "| `smallconv` at 32 | 50 | bfloat16 | 0.910 | **+1.0 ± 0.0** | 2 |",
-        "| `smallconv` at 32 | 50 | float32 | 0.900 |  | 2 |",
+        "| `smallconv` at 32 | 50 | bfloat16 | 1.410 | **+1.0 ± 0.0** | 3 |",
+        "| `smallconv` at 32 | 50 | float32 | 1.400 |  | 3 |",
     ]
 
 
-def test_a_difference_that_may_be_nothing_is_not_bold() -> None:
+def test_a_difference_that_may_be_nothing_is_not_bold_nor_one_of_two_seeds() -> None:
+    assert REPORT["signed"]([0.01, 0.0101]) == "+1.0 ± 0.1"
+    assert REPORT["signed"]([0.01, 0.0101, 0.0102]) == "**+1.0 ± 0.0**"
     assert REPORT["signed"]([0.01, -0.02, 0.03]) == "+0.7 ± 6.3"
     assert REPORT["signed"]([0.02]) == "+2.0"
     assert REPORT["signed"]([]) == ""
@@ -206,14 +226,14 @@ def test_remedies_stand_beside_the_bare_arm_of_their_loss() -> None:
             *(("csq", "A", "none", 0.0), ("csq", "H", "none", -0.02), ("csq", "H", "late", 0.01)),
             *(("triplet", "A", "none", 0.3), ("triplet", "A", "trivial", 0.4)),
         )
-        for seed in range(2)
+        for seed in range(3)
     ]
     made = REPORT["tables"](lines)["remedies"]
     assert made.count("**cifar10, 50 images a class, ") == 2
     rows = [row for row in made.splitlines() if row.startswith("| late") or row.startswith("| trivial")]
     assert rows == [
-        "| late | H fakes both ways, by their scores | 0.1 | 0.560 | **+1.0 ± 0.0** | 0.900 | 2 |",
-        "| trivial | A nothing | 0 | 0.950 | **+10.0 ± 0.0** | 0.900 | 2 |",
+        "| late | H fakes both ways, by their scores | 0.1 | 0.610 | **+1.0 ± 0.0** | 0.900 | 3 |",
+        "| trivial | A nothing | 0 | 1.000 | **+10.0 ± 0.0** | 0.900 | 3 |",
     ]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ganhash_cli.engine import verdict
+
 HERE = Path(__file__).parent
 PAGES = [HERE.parent / name for name in ("results.md", "performance.md", "reliability.md", "dedup.md", "../README.md")]
 SOURCES = {"search": "bench", "projection": "scale", "card": "reliability"}  # blocks that share a file with another
@@ -50,14 +52,20 @@ def cifar10(record: dict[str, Any]) -> str:
     made = table(
         ["setting", "value"],
         [
-            ["backbone", f"`{models[0]['backbone']['name']}`, {models[0]['side']} pixels"],
+            [
+                "backbone",
+                f"`{models[0]['backbone']['name']}`, {models[0]['side']} pixels, {_options(models[0]['backbone'])}",
+            ],
             ["loss", f"`{settings['loss']}`, {settings['epochs']} epochs of batch {settings['batch']}"],
             ["augmentation", f"`{settings['augment']}`"],
             ["learning rate, weight decay", f"{settings['learning_rate']:g}, {settings['weight_decay']:g}"],
-            ["entropy on fakes", f"`{settings['entropy']}`, weight {settings['entropy_weight']:g}"],
+            ["arithmetic of training", settings["precision"]],
+            [f"fakes as {settings['fakes_as']}", f"`{settings['entropy']}`, weight {settings['entropy_weight']:g}"],
+            ["fakes in a step for each real image", f"{settings['fakes_per_real']:g}"],
             ["validation mAP@all", _validation(models[0]["metrics"]["validation_map_at_all"])],
             ["seed", str(settings["seed"])],
             ["fakes", f"{fakes['count']:,} by `{fakes['generator']['name']}`, {fakes['settings']['steps']:,} steps"],
+            ["learning rate of the generator", f"{fakes['settings']['learning_rate']:g}"],
             ["Fréchet distance of the fakes", f"{quality['frechet_distance']:.0f}"],
             [
                 "classifier on fakes, and its ceiling",
@@ -76,13 +84,17 @@ def published(rows: list[dict[str, Any]]) -> str:
     ours = {bits: run["evaluation"]["cifar10-p1prime"] for bits, run in _by_length(_read("cifar10")).items()}
     lengths = [int(bits) for bits in rows[0]["map"]]
     made = [[row["method"], *(f"{value:.3f}" for value in row["map"].values())] for row in rows]
-    shown = [f"**{ours[bits]['map_at_all']:.3f}**" if bits in ours else "not run" for bits in lengths]
+    shown = [f"{ours[bits]['map_at_all']:.3f}" if bits in ours else "not run" for bits in lengths]
     head = ["method", *(f"{bits} bits" for bits in lengths)]
     return table(head, [*made, ["ganhash, `efficientnet_lite0`", *shown]])
 
 
 def _by_length(record: dict[str, Any]) -> dict[int, dict[str, Any]]:
     return {int(bits): record["runs"][bits] for bits in sorted(record["runs"], key=int)}
+
+
+def _options(backbone: dict[str, Any]) -> str:
+    return ", ".join(f"`{name}={value}`" for name, value in backbone["options"].items())
 
 
 def _validation(score: float | None) -> str:
@@ -138,10 +150,11 @@ def near_copies(rows: list[dict[str, Any]]) -> str:
 
 
 def generators(rows: list[dict[str, Any]]) -> str:
-    """Return what each generator makes of the same minutes."""
+    """Return what each generator makes of the same minutes; no precision where `ganhash generate` shows none."""
     made = []
     for row in rows:
         quality = row["quality"]
+        precision = "" if verdict.too_brief(quality) else f"{quality['precision']:.2f}"
         made.append(
             [
                 f"`{row['generator']}`",
@@ -149,15 +162,14 @@ def generators(rows: list[dict[str, Any]]) -> str:
                 f"{row['steps']:,}",
                 row["arithmetic"],
                 f"{quality['frechet_distance']:.0f}",
-                *(f"{quality[name]:.2f}" for name in ("precision", "recall")),
+                precision,
+                *(f"{quality[name]:.2f}" for name in ("recall", "diversity")),
                 *("" if quality[name] is None else f"{quality[name]:.1%}" for name in ("accuracy", "accuracy_ceiling")),
                 f"{row['seconds_for_1000']:.2f}",
             ]
         )
     head = ["generator", "minutes of training", "steps", "arithmetic", "Fréchet distance", "precision", "recall"]
-    return table(
-        [*head, "classifier trained on fakes, right on real", "trained on real images", "seconds for 1,000 fakes"], made
-    )
+    return table([*head, "diversity", *REPORT["ACCURACIES"], "seconds for 1,000 fakes"], made)
 
 
 def bench(rows: list[dict[str, Any]]) -> str:

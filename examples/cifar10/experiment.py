@@ -153,6 +153,13 @@ def fakes_of(data: Data, count: int, steps: int) -> Fakes:
     return finish(pool.make(collection, "experiment", settings, folder, device=CPU)).fakes
 
 
+def shown(fakes: Fakes) -> str:
+    """Return a digest of what runs are shown of fakes: their files, their classes, and what a teacher says of them."""
+    judged = [(each.judgement.label, each.judgement.score) if each.judgement else None for each in fakes.images]
+    found = [(fake.sha256, fake.labels, judgement) for fake, judgement in zip(fakes.images, judged, strict=True)]
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
 def run(
     data: Data, loss: str, settings: TrainSettings, fakes: Fakes | None, count: int, side: int
 ) -> tuple[HashNet, TrainingData]:
@@ -362,13 +369,14 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
         return
     fakes = fakes_of(data, chosen.count, given.gan_steps) if settings.wants_fakes else None
     others = {line["digests"]["fakes"] for line in known.values() if _alike(line, key, settings)} - {None}
-    if fakes and others and fakes.record["sha256"] not in others:
+    drawn = shown(fakes) if fakes else None
+    if fakes and others and drawn not in others:
         sys.exit(f"{given.results} holds such runs with other fakes; give their --work, or another --experiment: {key}")
     network, seen = run(data, chosen.loss, settings, fakes, chosen.count, given.side)
     weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
     digests = {
         "training": images.content_digest(data.part(data.rows(QUERIES, QUERIES + chosen.count))),
-        "fakes": fakes.record["sha256"] if fakes else None,
+        "fakes": drawn,
         "weights": hashlib.sha256(weights).hexdigest(),
     }
     encoder = as_encoded(network, given.side, data.work)
@@ -376,7 +384,7 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
     for protocol, found in figures(data, encoder, seen, chosen.count, chosen.seed, given.validate).items():
         record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
         record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
-        record |= {"fakes": fakes.record["quality"]} if fakes else {}
+        record |= {"fakes": fakes.record["quality"] | {"steps": given.gan_steps}} if fakes else {}
         lines.append(json.dumps(record) + "\n")
         print(*key, protocol, f"{found['map']:.4f}", f"{record['seconds']:.0f} s", file=sys.stderr, flush=True)
     with given.results.open("a") as stream:

@@ -31,9 +31,19 @@ MEANING = {
 }
 WITHOUT = {"H": "G"}
 """The arm that one is without maximum entropy; any other is A then."""
+ACCURACIES = ("all real images, by a classifier that learned from the fakes", "half of them, from the other half")
+"""What share of real images is told right: heads of two columns."""
+DOUBLED = "A of twice the batch"
+"""The arm that sees as many images in a step as H, real ones all of them."""
+RIVALS = ("A", DOUBLED, "B", "C", "D", "E", "F", "G", "I")
+FEWEST = 3
+"""Seeds from which an interval may be bold and has a whisker: that of two hangs on how alike they happen to be."""
 AT_ONCE = ("itq", "lsh")
 """Those that fit the head to the features as they are, without a step."""
 UNLABELLED = ("contrastive", *AT_ONCE)
+FAKES = "EFGH"
+COLOURS = {True: "#1b6ca8", False: "#6b7280"}
+"""Of the arms in plots, by whether they use fakes."""
 Line = dict[str, Any]
 REGIME = ("dataset", "backbone", "side", "bits", "images_per_class", "precision")
 """What runs have in common that are compared: arithmetic too, which not every machine has the choice of."""
@@ -86,14 +96,14 @@ def groups(lines: Iterable[Line], *keys: str) -> dict[tuple[Any, ...], list[Line
 
 
 def signed(values: list[float]) -> str:
-    """Show the mean of differences in points with its interval, bold where that excludes 0."""
+    """Show the mean of differences in points with its interval, bold where three seeds or more exclude 0."""
     if not values:
         return ""
     mean, half = (100 * value for value in interval(values))
     if math.isinf(half):
         return f"{mean:+.1f}"
     shown = f"{mean:+.1f} ± {half:.1f}"
-    return f"**{shown}**" if abs(mean) > half else shown
+    return f"**{shown}**" if abs(mean) > half and len(values) >= FEWEST else shown
 
 
 def arms(lines: list[Line]) -> str:
@@ -147,14 +157,14 @@ def _mean(lines: list[Line], figure: str) -> str:
 
 
 def rivals(lines: list[Line]) -> str:
-    """Return for each regime whether fakes beat what could explain their gain away."""
-    head = ["regime", *(f"H less {arm}, points" for arm in "ABCDEI")]
+    """Return for each regime whether fakes beat what could explain their gain away, and which use of them does."""
+    head = ["H less each of these, points", *RIVALS]
     rows = []
     for (dataset, backbone, side, bits, count, arithmetic), members in groups(lines, *REGIME).items():
         queries = [line for line in members if line["protocol"] == "P1"]
         if any(line["arm"] == "H" for line in queries):
             name = f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits, {arithmetic}"
-            rows.append([name, *(signed(paired(queries, "H", arm)) for arm in "ABCDEI")])
+            rows.append([name, *(signed(paired(queries, "H", arm)) for arm in RIVALS)])
     return table(head, rows)
 
 
@@ -165,11 +175,13 @@ def fakes(lines: list[Line]) -> str:
     for (dataset, count), members in groups(judged, "dataset", "images_per_class").items():
         found = {line["digests"]["fakes"]: line["fakes"] for line in members}
         for quality in found.values():
+            real, made = quality["frechet_images"]
+            name, distance = f"{dataset}, {count} a class", f"{quality['frechet_distance']:.0f}"
             shown = [f"{quality[name]:.2f}" for name in ("precision", "recall")]
             accuracy = [f"{quality[name]:.1%}" for name in ("accuracy", "accuracy_ceiling")]
-            rows.append([f"{dataset}, {count} a class", f"{quality['frechet_distance']:.0f}", *shown, *accuracy])
-    head = ["fakes of", "Fréchet distance", "precision", "recall"]
-    return table([*head, "classifier trained on fakes, right on real", "trained on real images"], rows)
+            rows.append([name, f"{real:,} and {made:,}", distance, *shown, *accuracy])
+    head = ["fakes of", "real and fake images compared", "Fréchet distance", "precision", "recall"]
+    return table([*head, *ACCURACIES], rows)
 
 
 def lengths(lines: list[Line]) -> str:
@@ -197,10 +209,12 @@ def earlier(lines: list[Line]) -> str:
     queries = [line for line in lines if line["protocol"] == "P1"]
     for (dataset, count, arithmetic), members in groups(queries, "dataset", "images_per_class", "precision").items():
         regime = f"{dataset}, {count} a class, {arithmetic}"
-        for arm in sorted({line["arm"] for line in members} - {"A"}):
-            differences = paired(members, arm, "A")
-            rows.append([regime, f"{arm} {MEANING[arm]}", signed(differences), str(len(differences))])
-    return table(["regime", "added to the loss", "less A, points", "seeds"], rows)
+        for (arm,), runs in groups(members, "arm").items():
+            if arm != "A":
+                differences = paired(members, arm, "A")
+                name = f"{arm} {MEANING[arm]}"
+                rows.append([regime, name, _weight(arm, runs), signed(differences), str(len(differences))])
+    return table(["regime", "added to the loss", "entropy weight", "less A, points", "seeds"], rows)
 
 
 def weights(lines: list[Line]) -> str:
@@ -303,13 +317,16 @@ def unlabelled(lines: list[Line]) -> str:
 
 
 def plot_arms(lines: list[Line], path: Path) -> None:
-    """Draw the paired differences to arm A with their intervals, one panel for each number of images."""
+    """Draw the paired differences to arm A, one panel for each number of images: every seed, the mean, its interval.
+
+    A mean of fewer than `FEWEST` seeds is hollow, and has no whiskers.
+    """
     from matplotlib.figure import Figure
 
     queries = [line for line in lines if line["protocol"] == "P1"]
     panels = groups(queries, "images_per_class", "precision")
-    figure = Figure(figsize=(3.4 * len(panels) + 1.6, 3.6), dpi=130, layout="constrained")
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    figure = Figure(figsize=(3.4 * len(panels) + 1.6, 3.9), dpi=130, layout="constrained")
+    grid = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     names = [arm for arm in MEANING if arm != "A" and any(line["arm"] == arm for line in queries)]
     for axes, ((count, arithmetic), members) in zip(grid, panels.items(), strict=True):
         for row, arm in enumerate(names):
@@ -317,16 +334,21 @@ def plot_arms(lines: list[Line], path: Path) -> None:
             if not differences:
                 continue
             mean, half = (100 * value for value in interval(differences))
-            colour = "#1b6ca8" if arm in "EFGH" else "#6b7280"
-            axes.plot([100 * d for d in differences], [row] * len(differences), "o", ms=3, color=colour, alpha=0.35)
-            axes.errorbar(mean, row, xerr=None if math.isinf(half) else half, fmt="D", ms=5, color=colour, capsize=3)
-        axes.axvline(0, color="#1c1f24", linewidth=1)
+            enough = len(differences) >= FEWEST
+            colour = COLOURS[arm in FAKES]
+            dots = [100 * difference for difference in differences]
+            axes.plot(dots, [row + 0.25] * len(dots), "o", ms=3, color=colour, alpha=0.5, markeredgewidth=0)
+            shape = {"fmt": "D", "ms": 5, "color": colour, "mfc": colour if enough else "white", "capsize": 3}
+            axes.errorbar(mean, row, xerr=half if enough else None, **shape)
+        axes.axvline(0, color="#1c1f24", linewidth=1, zorder=0)
         axes.set_title(f"{count} images a class, {arithmetic}", fontsize=10, loc="left")
         axes.set_xlabel("mAP@all less arm A, points")
         axes.grid(axis="x", color="#e5e7eb")
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     grid[0].set_yticks(range(len(names)), [f"{arm}  {MEANING[arm]}" for arm in names], fontsize=9)
+    for label, arm in zip(grid[0].get_yticklabels(), names, strict=True):
+        label.set_color(COLOURS[arm in FAKES])
     grid[0].invert_yaxis()
     _save(figure, path)
 
@@ -335,7 +357,7 @@ def plot_weights(lines: list[Line], path: Path) -> None:
     """Draw validation mAP over the entropy weight, 0 among them, every seed and the mean."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.2, 3.8), dpi=130, layout="constrained")
+    figure = Figure(figsize=(6.6, 4.2), dpi=130, layout="constrained")
     axes = figure.add_subplot()
     lines = _swept(lines)
     given = sorted({line["weight"] for line in lines})
@@ -359,13 +381,15 @@ def plot_weights(lines: list[Line], path: Path) -> None:
             for weight, some in groups(runs, "weight").items()
         ]
         style = "-" if arithmetic == "bfloat16" else "--"
-        axes.plot(*zip(*means, strict=True), style, color=colour, label=f"{MEANING[arm]}, {arithmetic}")
+        seeds = len({line["seed"] for line in runs})
+        label = f"{arm}  {MEANING[arm]}, {arithmetic}, {seeds} seed{'s' * (seeds > 1)}; 0 is {WITHOUT.get(arm, 'A')}"
+        axes.plot(*zip(*means, strict=True), style, color=colour, label=label)
     axes.set_xticks(range(len(given)), [f"{weight:g}" for weight in given])
     axes.set(xlabel="entropy weight", ylabel="validation mAP@all")
     axes.grid(color="#e5e7eb")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
+    figure.legend(frameon=False, fontsize=9, loc="outside upper left")
     _save(figure, path)
 
 
@@ -385,7 +409,10 @@ def of(lines: list[Line], experiment: str) -> list[Line]:
         return [*found, *_beside(found, [line for line in of(lines, "main") if line["arm"] == "A"], *REGIME)]
     if experiment == "bits":
         alike = [key for key in REGIME if key not in ("bits", "precision")]
-        return [*found, *_beside(found, of(lines, "main"), *alike, "arm", "seed")]
+        return [*found, *_beside(found, of(lines, "main"), *alike, "arm")]
+    if experiment == "rivals":
+        doubled = [line | {"arm": DOUBLED} for line in lines if line["experiment"] == "batch"]
+        return [*of(lines, "main"), *doubled]
     return found if experiment != "lambda" else [line for line in found if line["backbone"] == "smallconv"]
 
 
@@ -399,7 +426,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
     """Return every table of docs/results.md that comes from these lines, by its name."""
     made: dict[str, tuple[str, Callable[[list[Line]], str]]] = {
         "arms": ("main", arms),
-        "rivals": ("main", rivals),
+        "rivals": ("rivals", rivals),
         "fakes": ("main", fakes),
         "bits": ("bits", lengths),
         "earlier": ("running-statistics", earlier),

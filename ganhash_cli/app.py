@@ -37,6 +37,8 @@ from ganhash_cli.console import ProgressName
 from ganhash_cli.engine import ranks
 from ganhash_cli.errors import GanhashError, InputError, InstallationError, Interrupted, StorageError, UsageError
 
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
+"""What torch says on a processor and on a GPU, where numpy raises `MemoryError`."""
 _BOXED = 60  # columns in which help has room in boxes
 
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
@@ -264,7 +266,9 @@ def _explain(error: Exception) -> int:
         wrong = context and context.find_root().obj  # what is missing may stand in the file that cannot be read
         message = usage.message(error)
         error = wrong or UsageError(settings.blamed(context, message) if context else message, usage.hint(error))
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+    ):
         error = StorageError("out of memory", hint="use smaller images, a smaller batch, or more memory")
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("ganhash"):
         error = InstallationError(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ganhash_cli.engine.address import is_url
 from ganhash_cli.errors import UsageError
+from ganhash_cli.settings import typed
 
 Given = Mapping[str, Any]
 
@@ -34,14 +35,26 @@ _NUL = "separates names on stdin"
 _FITTED = _Idle(
     (
         *("epochs", "batch", "augment", "entropy", "entropy_weight", "entropy_on", "fakes", "fakes_as"),
-        *("fakes_per_real", "fake_filter", "label_weight", "learning_rate", "weight_decay", "validation"),
+        *("fakes_per_real", "fake_filter", "label_weight", "learning_rate", "weight_decay", "validation", "precision"),
     ),
     lambda given: given["loss"] == "itq",
     "means nothing to --loss itq, which fits at once and takes no steps, as --loss contrastive does",
 )
+_UNJUDGED = _Idle(
+    ("validation",),
+    lambda given: given["loss"] == "contrastive",
+    "holds out images to choose an epoch by their labels, and --loss contrastive learns without: it keeps the last",
+)
+_MARKED = _Idle(
+    ("validation",),
+    lambda given: given.get("marked"),
+    "is a share to hold out, and the list says which: its rows marked val",
+)
 _IDLE = {
     "train": (
         _FITTED,
+        _UNJUDGED,
+        _MARKED,
         _Idle(
             ("fakes", "fakes_as", "fake_filter", "label_weight"),
             lambda given: given["no_fakes"],
@@ -113,22 +126,16 @@ _IDLE = {
 def error(context: Any, **settled: object) -> UsageError | None:
     """Return the error of an option that was typed and would do nothing beside the others; None where there is none.
 
-    `settled` are options whose value follows from the images.
+    `settled` are options whose value follows from the images, and what else these say: whether rows are `marked`.
     """
     given = {**context.params, **settled}
     for each in _IDLE.get(context.command.name, ()):
         for parameter in context.command.params:
-            named = parameter.name in each.parameters and _typed(context, parameter.name)
-            if named and each.where(given) and (not each.both or _typed(context, each.both)):
+            named = parameter.name in each.parameters and typed(context, parameter.name)
+            if named and each.where(given) and (not each.both or typed(context, each.both)):
                 word = parameter.opts[0]
                 word = word if word.startswith("-") else word.upper()
                 return UsageError(
                     f"{word} {each.why}", hint="leave one of them out" if each.both else f"leave out {word}"
                 )
     return None
-
-
-def _typed(context: Any, name: str) -> bool:
-    """Whether a value stands on the command line, and not in `ganhash.toml` or the environment."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

@@ -82,6 +82,19 @@ def blamed(context: Any, message: str) -> str:
     return message
 
 
+def typed(context: Any, name: str) -> bool:
+    """Whether a value stands on the command line, and not in `ganhash.toml` or the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == _STRENGTH[0]
+
+
+def outranks(context: Any, name: str, other: str) -> bool:
+    """Whether one option is set in a stronger place than another: typed, then the environment, then the file."""
+    places = [context.get_parameter_source(each).name for each in (name, other)]
+    first, second = (_STRENGTH.index(place) if place in _STRENGTH else len(_STRENGTH) for place in places)
+    return first < second
+
+
 def meant_for_others(context: Any) -> Iterator[tuple[str, str]]:
     """Yield each option of a plugin or a loss that is set for another one than was chosen over it, and say so.
 

@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import torch
 
 from cases import mostly_slow
 from ganhash_cli import __version__, app, console
@@ -106,11 +108,12 @@ def test_a_bug_is_one_line_and_a_traceback_only_on_request(
     assert "Traceback" in run(capsys, "train", tmp_path, "-vv")[2]
 
 
+@pytest.mark.parametrize("taken", [lambda: bytearray(1 << 60), lambda: torch.empty(1 << 60)], ids=["python", "torch"])
 def test_running_out_of_memory_is_exit_7(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    taken: Callable[[], object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     def too_much(_: object) -> None:
-        raise MemoryError
+        taken()
 
     monkeypatch.setattr("ganhash_cli.engine.images.collect", too_much)
     code, _, error = run(capsys, "train", tmp_path)

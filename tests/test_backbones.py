@@ -54,6 +54,16 @@ def test_all_paths_cannot_be_dropped():
         backbones.build(backbones.identify("efficientnet_lite0", {"drop_path": "1", "pretrained": "false"}))
 
 
+def test_frozen_stages_keep_their_statistics_while_the_others_move_theirs():
+    network = EfficientNetLite0(pretrained=False, frozen=3).eval().train()
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    network(torch.rand(4, 3, 64, 64))
+    moved = {name for name, value in network.named_buffers() if not torch.equal(value, before[name])}
+    still = ("body.bn1", "body.blocks.0.", "body.blocks.1.", "body.blocks.2.")
+    assert moved
+    assert not [name for name in moved if name.startswith(still)]
+
+
 def test_more_frozen_stages_than_there_are_is_an_error_of_the_option():
     with pytest.raises(UsageError, match="frozen=8: there are 7 stages"):
         backbones.build(backbones.identify("efficientnet_lite0", {"frozen": "8", "pretrained": "false"}))

@@ -23,7 +23,7 @@ from ganhash_cli.engine.images import Collection
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.shards import Shard
 from linear_hash import LinearHash, write_bundle
-from pictures import paint, paint_classes
+from pictures import COLOURS, paint, paint_classes
 from serving import encode_again
 from stranger import install
 from test_docs import DOCS, commands
@@ -71,6 +71,8 @@ CATALOGUE = [
     Wrong(f"generate unlabelled {TINY} --boundary", 4, "two classes"),
     Wrong(f"generate folder {TINY} --consistency 10 --augment none", 2, "--augment none"),
     Wrong("generate folder -g ddpm --steps 2 --features smallconv --consistency 10", 2, "ddpm"),
+    Wrong("generate folder -g ddpm --steps 2 --features smallconv --augment color", 2, "--augment"),
+    Wrong("generate folder -g sngan -G critic_base=0 --steps 2 --features smallconv", 9, "sngan"),
     # train
     Wrong("train gone.csv", 4, "gone.png"),
     Wrong(f"train unlabelled {SMALL} --loss triplet", 4, "unlabelled"),
@@ -86,7 +88,15 @@ CATALOGUE = [
     Wrong("train folder --fakes-per-real 0", 2, "--fakes-per-real 0"),
     Wrong("train folder --loss itq --epochs 9", 2, "--epochs"),
     Wrong("train folder --no-fakes --fakes-as labels", 2, "--fakes-as"),
+    Wrong("train folder --loss itq --precision float32", 2, "--precision"),
+    Wrong("train folder --loss contrastive --validation 0.5", 2, "--validation"),
+    Wrong(f"train marked.csv {SMALL} --validation 0", 2, "rows marked val"),
+    Wrong(f"train alone {SMALL} --loss contrastive --model new", 4, "1 image"),
+    Wrong(f"train folder {SMALL} -L semi_hard=true -L margin=0", 2, "semi_hard"),
+    Wrong("train folder -b inception_v3 -B pretrained=false --bits 8 --epochs 1 --size 32", 2, "32 pixels"),
+    Wrong(f"train folder {SMALL} --model project", 2, "project holds weights.safetensors"),
     Wrong(f"train folder {SMALL} --fakes nowhere", 4, "nowhere"),
+    Wrong(f"train folder {SMALL} --fakes fakes", 4, "fakes/ holds no fakes"),
     Wrong(f"train folder {SMALL} --fakes-as labels", 4, "fakes/ holds no fakes"),
     Wrong(f"train folder {SMALL} --fakes cut", 6, "fakes.json"),
     Wrong(f"train folder {SMALL} --model model", 2, "model"),
@@ -206,9 +216,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         paint(Path("queries/red/new.png"), (200, 40, 40), seed=10)
         for number in range(4):
             paint(Path(f"unlabelled/{number}.png"), (9, 9, 9), seed=number)
-        for name in ("empty", "unfinished/checkpoints", "page.html", "cut"):
+        paint(Path("alone/0.png"), (9, 9, 9), seed=0)
+        for name in ("empty", "unfinished/checkpoints", "page.html", "cut", "project"):
             Path(name).mkdir(parents=True)
         Path("notes.txt").write_text("milk, bread\n")
+        Path("project/weights.safetensors").write_text("of another program\n")
+        rows = [f"folder/{each}/0{i}.png,{each},{'train' if i else 'val'}" for each in COLOURS for i in range(3)]
+        Path("marked.csv").write_text("\n".join(["path,label,split", *rows]))
         Path("gone.csv").write_text("path,label\nfolder/red/gone.png,red\n")
         Path("wrong.csv").write_text("file;class\nfolder/red/00.png;red\n")
         Path("cut/fakes.json").write_text("{")

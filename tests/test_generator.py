@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from ganhash_cli.engine.progress import Progress, finish
 from ganhash_cli.errors import Interrupted, PluginError, UsageError
 from ganhash_cli.plugin import registry
 from ganhash_cli.plugin.registry import Identity
+from ganhash_plugins.generators.sngan_resnet import SnganResnet
 
 CPU = torch.device("cpu")
 
@@ -86,6 +87,13 @@ def test_a_generator_paints_any_square_size_with_and_without_classes(
     if hasattr(network, "critic"):
         scores, _ = adversarial.verdict(network.critic(), images, labels)  # type: ignore[operator]  # critic() is of its contract
         assert tuple(scores.shape) == (2,)
+
+
+@pytest.mark.parametrize(("side", "wanted"), [(32, "DD.."), (64, "DDD.."), (128, "DDDD..")])
+def test_the_residual_critic_halves_down_to_8_pixels_and_has_two_stages_there(side: int, wanted: str) -> None:
+    critic = SnganResnet((3, side, side), 10, base=4, critic_base=4).critic()
+    stages = list(cast(nn.Sequential, critic.body))
+    assert "".join("D" if cast(Any, stage).halves else "." for stage in stages) == wanted
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -33,7 +33,7 @@ ORDER = [
     ),
     *("adversarial", "boundary", "generator", "samples", "gan", "pool"),
     *("ambiguous", "losses", "histograms", "metrics", "model", "bundle", "torch_runtime", "runtime", "exporter"),
-    *("epochs", "train_settings", "training_state", "fitting", "itq", "unlabelled", "trainer"),
+    *("epochs", "train_settings", "model_folder", "training_state", "fitting", "itq", "unlabelled", "trainer"),
     *(
         "codes_format",
         "safe_hdf5",

@@ -40,6 +40,18 @@ def make(source: Path, folder: Path, **changes: Any) -> Fakes:
     return finish(making(source, folder, **changes)).fakes
 
 
+def test_a_class_name_that_no_folder_can_have_is_refused_before_training(tmp_path: Path) -> None:
+    long = "क्षि" * 14  # legal as a folder, but every vowel sign takes nine bytes where it is escaped
+    for number in range(3):
+        paint(tmp_path / "images" / long / f"{number}.png", (9, 9, 9), number)
+        paint(tmp_path / "images" / "other" / f"{number}.png", (99, 9, 9), number)
+    seen: list[str] = []
+    with pytest.raises(InputError, match="too long for a folder"):
+        finish(making(tmp_path / "images", tmp_path / "fakes"), lambda progress: seen.append(progress.stage))
+    assert not [stage for stage in seen if stage.startswith("training")]
+    assert not (tmp_path / "fakes").exists()
+
+
 def contents(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -6,6 +6,7 @@ import pytest
 
 from ganhash_cli.errors import UsageError
 from ganhash_cli.settings import read
+from pictures import paint_classes
 from test_encode_command import Printed, run
 
 
@@ -77,6 +78,29 @@ def test_options_that_are_set_for_another_loss_or_plugin_are_left_out(
         left_out is None and "pretrained=no" not in words,
     ), error
     assert left_out is None or left_out in error
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("[train]\nno_fakes = true", "train images --fakes gone -b smallconv", "gone/ holds no fakes"),
+        ("[train]\nno_fakes = true", "train images --fakes-as labels -b smallconv", "fakes/ holds no fakes"),
+        (
+            "[generate]\nminutes = 5",
+            "generate images --steps 3 -g ddpm --augment color --features smallconv",
+            "for a critic",
+        ),
+        ("[generate]\nsteps = 5", "generate images --minutes 1 -g ddpm --augment color --features smallconv", "critic"),
+        ("[generate]\nsteps = 5\nminutes = 1", "generate images", "exclude each other"),
+    ],
+)
+def test_what_is_typed_wins_over_a_setting_that_it_excludes(
+    text: str, words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Printed
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    paint_classes(Path("images"), each=3)
+    Path("ganhash.toml").write_text(text)
+    assert said in run(capsys, *words.split())[2]
 
 
 def test_a_variable_is_for_what_the_file_chooses(

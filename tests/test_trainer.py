@@ -186,6 +186,27 @@ def test_a_finished_model_is_not_replaced_unless_asked(coloured: Path, tmp_path:
     assert done.bits == 16
 
 
+@pytest.mark.parametrize("loss", ["contrastive", UNLABELLED])
+def test_rows_marked_val_are_not_trained_on_without_labels_either(coloured: Path, tmp_path: Path, loss: str):
+    rows = [f"{c}/{i:02}.png,{c},{'val' if i < 4 else 'train'}" for c in COLOURS for i in range(12)]
+    (coloured / "list.csv").write_text("\n".join(["path,label,split", *rows]))
+    chosen = settings(loss=loss, epochs=1)
+    work = trainer.train(
+        images.from_csv(coloured / "list.csv"), "csv", chosen, tmp_path / "model", fakes=None, device=CPU
+    )
+    assert finish(work)[0].metrics["training_images"] == 24
+
+
+def test_who_has_too_few_images_to_hold_one_out_hears_it(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    finish(run(paint_classes(tmp_path / "few", each=4), tmp_path / "model", settings(epochs=1)))
+    assert "no class is large enough to hold out a share of 0.1" in caplog.text
+
+
+def test_a_batch_has_no_more_images_than_there_are():
+    labels = np.eye(3, dtype=np.bool_)[np.arange(30) % 3]
+    assert len(sampling.draw(labels, 4096, 0, 0)) == 30
+
+
 def test_fakes_made_from_other_images_are_refused(coloured: Path, tmp_path: Path):
     with pytest.raises(MismatchError, match="other training images"):
         finish(run(coloured, tmp_path / "model", fakes=pool(coloured, "another digest")))
@@ -523,6 +544,16 @@ def test_fakes_are_parted_by_their_scores(tmp_path: Path, coloured: Path):
     assert np.array_equal(found.ambiguous, pixels.array[::3])
     assert np.array_equal(found.realistic, pixels.array[[1, 2, 4, 5, 7, 8]])
     assert found.labels.argmax(1).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_who_asks_for_both_uses_hears_that_a_filter_leaves_nothing_for_one(
+    coloured: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    fakes = scored(tmp_path / "fakes", coloured, [0.6, 0.7, 0.9])
+    pixels = finish(images.load(fakes.collection, 32, strict=True))
+    names = fakes.collection.class_names
+    assert not len(sampling.share_out(pixels, fakes.judgements, names, names, "both", 0.5).ambiguous)
+    assert "no fake is left for maximum entropy: a teacher of 3 classes is sure of all by 0.5" in caplog.text
 
 
 def test_a_fake_has_the_label_that_its_teacher_gives_it(tmp_path: Path, coloured: Path):

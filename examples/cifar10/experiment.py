@@ -183,7 +183,7 @@ def run(
     folder = data.work / "run"
     shutil.rmtree(folder, ignore_errors=True)
     taught = seen if settings.supervised else replace(seen, labels=labels[:, :0])
-    finish(fitting.fit(network, taught, settings, CPU, folder, "experiment"))
+    finish(fitting.fit(network, taught, settings, CPU, folder))
     return network, seen
 
 

@@ -12,12 +12,14 @@ from ganhash_cli import console, workspace
 from ganhash_cli.commands import completion, options, sources
 from ganhash_cli.engine import ranks, wording
 from ganhash_cli.engine.limits import GENERATE, require_within
+from ganhash_cli.settings import outranks
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.fakes import Fakes
 
 
 def generate(
+    context: typer.Context,
     images: options.Images = None,
     generator: Annotated[
         str, typer.Option("--generator", "-g", help="A generator plugin.", autocompletion=completion.generators)
@@ -78,6 +80,10 @@ def generate(
     json: options.Json = False,
 ) -> None:
     """Train a GAN on the images and draw fakes. The same command again continues a run that was stopped."""
+    if outranks(context, "steps", "minutes"):
+        minutes = None
+    if outranks(context, "minutes", "steps"):
+        steps = None
     require_within(locals(), GENERATE)  # before torch is imported, which takes seconds
     sources.require_there(images)
     with console.loading("torch"):

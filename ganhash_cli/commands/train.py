@@ -12,6 +12,7 @@ from ganhash_cli.commands import completion, options, sources
 from ganhash_cli.engine import ranks, wording
 from ganhash_cli.engine.limits import TRAIN, require_within
 from ganhash_cli.errors import InputError
+from ganhash_cli.settings import outranks, typed
 
 if TYPE_CHECKING:
     from ganhash_cli.engine.bundle import Bundle
@@ -174,17 +175,21 @@ def train(
     sources.require_there(images)
     with console.loading("torch"):
         from ganhash_cli.engine import backbones, board, devices, losses, trainer
+        from ganhash_cli.engine.images import VALIDATION_SPLIT
         from ganhash_cli.engine.train_settings import TrainSettings
 
+    if any(outranks(context, each, "no_fakes") for each in ("fakes", "fakes_as")):
+        no_fakes = False
     identity = backbones.identify(backbone, options.pairs(backbone_options, "-B"))
     where = devices.choose(device.value)
     devices.keep_freed_memory()
     with ranks.joined(where, join_timeout), sources.open_training(images) as (collection, source):
         console.note(f"computing on {where}{options.processes()}")
         chosen = loss or _suited(collection)
+        marked = any(entry.split == VALIDATION_SPLIT for entry in collection.entries)
+        if useless := idle.error(context, loss=chosen, marked=marked):
+            raise useless
         if chosen == Loss.itq:
-            if useless := idle.error(context, loss=chosen):
-                raise useless
             if not no_fakes:
                 _tell_of_useless(fakes)
             if backbones.untaught(identity):
@@ -214,12 +219,13 @@ def train(
             seed=seed,
             precision=precision.value,
         )
+        asked = typed(context, "fakes") or fakes != workspace.FAKES or fakes_as != FakesAs.entropy
         work = trainer.train(
             collection,
             source,
             settings,
             model,
-            fakes=_pool(fakes, settings.fakes_as) if settings.wants_fakes and not no_fakes else None,
+            fakes=_pool(fakes, asked) if settings.wants_fakes and not no_fakes else None,
             device=where,
             overwrite=overwrite,
             strict=strict,
@@ -259,14 +265,14 @@ def _tell_of_useless(folder: Path) -> None:
         console.note(f"{console.safe(os.fspath(folder))}/ is not used by ITQ; --loss contrastive trains with fakes")
 
 
-def _pool(folder: Path, use: str) -> "FakePool | None":
+def _pool(folder: Path, asked: bool) -> "FakePool | None":
     """Open the fakes, or say that there are none and how to get them; refuse that where they were asked for."""
     from ganhash_cli.engine.fakes import DESCRIPTION, WORK, Fakes
     from ganhash_cli.engine.trainer import FakePool
 
     if not (folder / DESCRIPTION).exists():
         state = "unfinished fakes" if (folder / WORK).exists() else "no fakes"
-        if folder != workspace.FAKES or use != FakesAs.entropy:
+        if asked:
             raise InputError(
                 f"{os.fspath(folder)}/ holds {state}",
                 hint="`ganhash generate` with the same images makes them; --fakes names another folder",

@@ -77,6 +77,20 @@ def side_for(short_sides: NDArray[np.int64], backbone: nn.Module, asked: int | N
     return min(-(-int(max(64.0, wanted)) // 32) * 32, max(own, 32))
 
 
+def require_side(backbone: nn.Module, side: int, name: str) -> None:
+    """Try two blank images of `side` pixels; `UsageError` where the backbone cannot take so small or uneven ones."""
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            backbone(torch.zeros(2, 3, side, side))
+    except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+        own = contract(backbone).input_size[-1]
+        raise UsageError(
+            f"{name} cannot take images of {side} pixels: {error or type(error).__name__}",
+            hint=f"--size {own} is its own",
+        ) from error
+
+
 def normalise(images: Tensor, backbone: nn.Module) -> Tensor:
     """Turn (N, 3, H, W) images in [0, 255] into what the backbone expects."""
     rules = contract(backbone)

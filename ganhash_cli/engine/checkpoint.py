@@ -47,23 +47,24 @@ def load_latest(folder: Path) -> tuple[int, dict[str, Any]] | None:
 
 def _load_latest(folder: Path) -> tuple[int, dict[str, Any]] | None:
     damaged: list[Path] = []
+    hint = f"to begin anew, remove {folder} and run the same command again"
     for path in _newest_first(folder):
         content = path.read_bytes()
         payload = content[_DIGEST_BYTES:]
         if hashlib.sha256(payload).digest() == content[:_DIGEST_BYTES]:
             step = int(path.stem.removeprefix("step-"))
             _pass_over(damaged, step)
-            return step, _state(path, payload)
+            return step, _state(path, payload, hint)
         damaged.append(path)
     if damaged:
         raise CorruptError(
             f"{_named(damaged)}: the checksum is wrong, and no checkpoint is whole",
-            hint=f"to begin anew, remove {folder} and run the same command again",
+            hint=hint,
         )
     return None
 
 
-def _state(path: Path, payload: bytes) -> dict[str, Any]:
+def _state(path: Path, payload: bytes, hint: str) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(BytesIO(payload), map_location="cpu", weights_only=True)
     except MemoryError:
@@ -71,12 +72,12 @@ def _state(path: Path, payload: bytes) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise CorruptError(
             f"{path} holds more than tensors and plain values, and is refused as unsafe",
-            hint="start again with --overwrite",
+            hint=hint,
         ) from error
     except Exception as error:  # torch raises many kinds on what it did not write
-        raise CorruptError(f"{path} is no checkpoint: {error}", hint="start again with --overwrite") from error
+        raise CorruptError(f"{path} is no checkpoint: {error}", hint=hint) from error
     if not isinstance(state, dict):
-        raise CorruptError(f"{path} is no checkpoint: it holds no table", hint="start again with --overwrite")
+        raise CorruptError(f"{path} is no checkpoint: it holds no table", hint=hint)
     return state
 
 

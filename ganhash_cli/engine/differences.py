@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+OF_INPUTS = "on other images, in another order or split, with other fakes or other first weights"
+"""What else two trainings differ in, where all settings are equal."""
 _SHOWN = 3
 _FOLLOWING = {"precision"}  # what is chosen by other settings where nobody chooses
 _LETTERS = {"backbone": "-B", "generator": "-G", "loss_options": "-L"}  # that set the options of these

@@ -32,7 +32,7 @@ class Epochs:
 
 
 def write(history: Iterable[dict[str, float | None]], folder: Path) -> None:
-    """Write the figures of every epoch so far, one JSON object a line; whole again after a resume."""
+    """Write the figures of every epoch so far to `folder`, one JSON object a line; whole again after a resume."""
     with files.atomic_write(folder / METRICS) as stream:
         stream.writelines(json.dumps(row).encode() + b"\n" for row in history)
 

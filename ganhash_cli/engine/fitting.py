@@ -20,6 +20,7 @@ from torch import Tensor
 from ganhash_cli.engine import bits, devices, epochs, losses, metrics, ranks, sampling, stability, training_state
 from ganhash_cli.engine.ambiguous import CONTROLS
 from ganhash_cli.engine.augment import augment
+from ganhash_cli.engine.bundle import CHECKPOINTS
 from ganhash_cli.engine.losses.entropy import ENTROPIES, share_at
 from ganhash_cli.engine.model import HashNet, logits_of, to_tensor, untracked
 from ganhash_cli.engine.progress import Progress, Rate, Work
@@ -38,20 +39,21 @@ Pixels = NDArray[np.uint8]
 
 
 def fit(
-    network: HashNet, data: TrainingData, settings: TrainSettings, device: torch.device, folder: Path, run: str
+    network: HashNet, data: TrainingData, settings: TrainSettings, device: torch.device, folder: Path
 ) -> Work[float | None]:
     """Train `network`, saving to `folder` as it goes, and leave it with the weights of its best epoch.
 
-    `run` names everything that decides the outcome; only a checkpoint of the same run is continued. Returns the
-    validation mAP@all of the best epoch, None where nothing was held out.
+    Checkpoints and metrics.jsonl lie in its checkpoints/; what is there is of this very run, and it goes on from
+    there. Returns the validation mAP@all of the best epoch, None where nothing was held out.
     """
-    ranks.require_shares(len(sampling.draw(data.labels, settings.batch, settings.seed, 0)), "images")
+    images = len(sampling.draw(data.labels, settings.batch, settings.seed, 0))
+    ranks.require_shares(images, "images")
     if data.fakes or settings.entropy_on in CONTROLS:
         ranks.require_shares(settings.fakes_in_a_step, "fakes")
     per_epoch = math.ceil(len(data.training) / settings.batch)
     steps = settings.epochs * per_epoch
     state = training_state.start(network, data.labels.shape[1], settings, steps, device)
-    training_state.resume(state, folder, run, settings)
+    training_state.resume(state, folder)
     saved, rate = time.monotonic(), Rate()
     try:
         while state.step < steps:
@@ -61,22 +63,27 @@ def fit(
             state.losses.append(dict(figures))
             if state.step % per_epoch == 0:
                 _judge(state, data, state.step // per_epoch, device)
-                if ranks.first():
-                    epochs.write(state.history, folder)
+                _note(state, folder)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                training_state.save(state, folder, run, settings)
+                training_state.save(state, folder)
                 saved = time.monotonic()
             if state.history and (score := state.history[-1]["validation_map"]) is not None:
                 figures["mAP"] = score
-            figures["images/s"] = rate.after(settings.batch)
+            figures["images/s"] = rate.after(images)
             name = f"training {settings.backbone.name}"
             yield from ranks.together(Progress(name, state.step, steps, figures, "steps"))
     except (Interrupted, UsageError):
-        training_state.save(state, folder, run, settings)
+        training_state.save(state, folder)
         raise
-    training_state.save(state, folder, run, settings)
+    training_state.save(state, folder)
+    _note(state, folder)
     network.load_state_dict(state.best)
     return None if math.isinf(state.best_score) else state.best_score
+
+
+def _note(state: TrainingState, folder: Path) -> None:
+    if ranks.first():
+        epochs.write(state.history, folder / CHECKPOINTS)
 
 
 @contextmanager

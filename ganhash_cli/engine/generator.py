@@ -21,7 +21,7 @@ from ganhash_cli.engine.limits import GENERATE, require_within
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import PluginError, UsageError
 from ganhash_cli.plugin import registry
-from ganhash_cli.plugin.contracts import Generator
+from ganhash_cli.plugin.contracts import Adversarial, Generator
 from ganhash_cli.plugin.registry import Identity
 
 DEFAULT_STEPS = 2000
@@ -97,16 +97,19 @@ def draw(network: nn.Module, labels: Tensor | None, count: int, seed: int) -> It
 
 
 def _try_out(network: nn.Module, identity: Identity, image_size: tuple[int, int, int]) -> None:
-    """Draw two images, so that a plugin that breaks its word is found before it is trained."""
+    """Draw two images and have them scored, so that a plugin that breaks its word is found before it is trained."""
     rules = contract(network)
     labels = None if rules.num_classes is None else torch.zeros(2, dtype=torch.int64)
     try:
         with torch.inference_mode():
-            shape = tuple(copy.deepcopy(network).eval()(torch.zeros(2, rules.latent_dim), labels).shape)
+            images = copy.deepcopy(network).eval()(torch.zeros(2, rules.latent_dim), labels)
+            if (shape := tuple(images.shape)) != (2, *image_size):
+                raise ValueError(f"two images have the shape {shape}, not {(2, *image_size)}")
+            if hasattr(network, "critic"):
+                with torch.random.fork_rng(devices=[]):  # the critic that is trained is drawn as if there had been none
+                    cast(Adversarial, network).critic().eval()(images, labels)
     except Exception as error:  # a stranger's code fails in any way
         raise _broken(identity, f"it fails: {type(error).__name__}: {error}") from error
-    if shape != (2, *image_size):
-        raise _broken(identity, f"two images have the shape {shape}, not {(2, *image_size)}")
 
 
 def _broken(identity: Identity, reason: str) -> PluginError:

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,12 +229,20 @@ def shard_of(collection: Collection, shard: Shard) -> Collection:
     return replace(collection, entries=entries, skipped=skipped, shard=shard)
 
 
-def content_digest(collection: Collection) -> str:
-    """Return a SHA-256 over the contents and labels of the images, whatever their names and order.
+class Digests(NamedTuple):
+    """SHA-256 of a list of images: of `contents` with labels, and of these in their `order` with their splits.
 
-    A file that cannot be opened counts for nothing, as it gives no image either.
+    The first binds fakes to the images they were made from, under whatever names; the second a training to what it
+    sees.
     """
-    lines = []
+
+    contents: str
+    order: str
+
+
+def digests(collection: Collection) -> Digests:
+    """Read every image once; a file that cannot be opened counts for nothing, as it gives no image either."""
+    lines, splits = [], []
     for entry in collection.entries:
         try:
             with open(collection.file(entry), "rb") as stream:
@@ -242,7 +250,14 @@ def content_digest(collection: Collection) -> str:
         except OSError:
             continue
         lines.append("\t".join((content, *(collection.class_names[label] for label in entry.labels))))
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+        splits.append(entry.split)
+    contents = hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    return Digests(contents, files.json_digest({"lines": lines, "splits": splits}))
+
+
+def content_digest(collection: Collection) -> str:
+    """Return a SHA-256 over the contents and labels of the images, whatever their names and order."""
+    return digests(collection).contents
 
 
 def short_sides(collection: Collection, most: int = 200) -> NDArray[np.int64]:

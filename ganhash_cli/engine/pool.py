@@ -36,7 +36,7 @@ from ganhash_cli.engine.judge import Labels, Pictures, Pixels
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.samples import FILM, ROWS, SAMPLES, Samples
 from ganhash_cli.engine.seeds import derive
-from ganhash_cli.errors import CorruptError, InputError, UsageError
+from ganhash_cli.errors import CorruptError, InputError, PluginError, UsageError
 
 PLAN = "plan.json"
 CHECKPOINTS = "checkpoints"
@@ -74,7 +74,7 @@ def make(
     """
     if not collection.entries:
         raise images.nothing_usable(collection, collection.skipped)
-    settings = _resolved(settings, collection)
+    asked, settings = settings, _resolved(settings, collection)
     plan = {"settings": asdict(settings), "training_digest": images.content_digest(collection)}
     if ranks.from_first(lambda: plan) != plan:
         raise ranks.unlike()
@@ -89,9 +89,12 @@ def make(
             loaded = yield from images.load(collection, settings.size or 0, strict=strict, scratch=scratch)
             real, unlabelled = _training(collection, loaded)
             names = () if real.labels is None else collection.class_names
+            for name in names:
+                fakes.class_folder(name)  # one that is too long for a folder is refused before hours of training
             samples = Samples(folder / SAMPLES, _spread(real.labels, ROWS * ROWS), settings.seed)
             place, shown = folder / fakes.WORK / CHECKPOINTS, samples if ranks.first() else None
-            trained = yield from _trained(real, len(names), settings, place, device, shown)
+            network = _network(real, len(names), settings, asked)
+            trained = yield from _trained(network, real, settings, place, device, shown)
         ranks.leave()  # to draw takes seconds beside training, and one writes
         record = {"source": source, **plan, "training_images": len(real.pixels), "steps": trained.steps}
         record["class_names"] = names
@@ -142,7 +145,7 @@ def _begun(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> Iterator[P
     _prepare(folder, plan, overwrite=overwrite)
     try:
         yield work
-    except (InputError, UsageError):
+    except (InputError, UsageError, PluginError):
         if not any(work.glob(f"{CHECKPOINTS}/*")):
             shutil.rmtree(work if there else folder, ignore_errors=True)
         raise
@@ -200,19 +203,24 @@ def _training(collection: Collection, loaded: images.Pixels) -> tuple[Pictures, 
     return Pictures(pixels[kept] if left_out else pixels, labels), left_out
 
 
+def _network(real: Pictures, classes: int, settings: GenerateSettings, asked: GenerateSettings) -> nn.Module:
+    """Build the generator; `UsageError` where something was asked for that it has no use for."""
+    torch.manual_seed(derive(settings.seed, "weights"))
+    _, height, width, channels = real.pixels.shape
+    network = generator.build(settings.generator, (channels, height, width), classes or None)
+    _require_mixing(network, settings, classes)
+    _require_critic(network, asked)
+    return network
+
+
 def _trained(
+    network: nn.Module,
     real: Pictures,
-    classes: int,
     settings: GenerateSettings,
     checkpoints: Path,
     device: torch.device,
     samples: Samples | None,
 ) -> Work[gan.Trained]:
-    torch.manual_seed(derive(settings.seed, "weights"))
-    _, height, width, channels = real.pixels.shape
-    network = generator.build(settings.generator, (channels, height, width), classes or None)
-    _require_mixing(network, settings, classes)
-    _require_critic(network, settings)
     pixels = torch.from_numpy(np.ascontiguousarray(real.pixels.transpose(0, 3, 1, 2)))
     labels = None if real.labels is None else torch.from_numpy(real.labels)
     return (yield from gan.train(network, gan.Data(pixels, labels), settings, checkpoints, device, samples))
@@ -272,7 +280,10 @@ def _judged(written: list[fakes.Fake], judgements: list[fakes.Judgement | None])
 def _require_mixing(network: nn.Module, settings: GenerateSettings, classes: int) -> None:
     """Refuse boundary fakes where there are no two classes, or the generator cannot mix them."""
     if settings.boundary and classes < 2:
-        raise InputError("boundary fakes lie between two classes: the images have fewer", hint="leave --boundary out")
+        raise InputError(
+            "boundary fakes lie between two classes, and take images of one label each and two classes or more",
+            hint="leave --boundary out",
+        )
     if settings.boundary and not getattr(network, "mixes_classes", False):
         raise UsageError(
             f"generator {settings.generator.name!r} cannot mix classes",
@@ -285,7 +296,9 @@ def _require_critic(network: nn.Module, settings: GenerateSettings) -> None:
     name = settings.generator.name
     if settings.consistency and not hasattr(network, "critic"):
         raise UsageError(f"generator {name!r} has no critic to be consistent", hint="leave --consistency out")
-    if settings.consistency and not diffaugment.steps(settings.augment or ""):
+    if settings.augment is not None and not hasattr(network, "critic"):
+        raise UsageError(f"--augment is for a critic, and generator {name!r} has none", hint="leave --augment out")
+    if settings.consistency and settings.augment is not None and not diffaugment.steps(settings.augment):
         raise UsageError(
             "--consistency compares two augmented views of an image, and --augment none leaves them the same",
             hint="leave one of the two out",

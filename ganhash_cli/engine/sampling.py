@@ -87,11 +87,13 @@ def hold_out(labels: Labels, share: float, seed: int) -> NDArray[np.bool_]:
 def draw(labels: Labels, batch: int, seed: int, step: int) -> NDArray[np.int64]:
     """Draw the images of one step: equally many of several classes, each class without repetition where it can.
 
-    Without labels, any images, none twice: a copy would be another image to a loss that tells images apart.
+    Without labels, any images, none twice: a copy would be another image to a loss that tells images apart. About
+    `batch` images, and no more than there are.
     """
     rng = np.random.default_rng(derive(seed, "batch", step))
+    batch = min(batch, len(labels))
     if not labels.shape[1]:
-        return rng.choice(len(labels), min(batch, len(labels)), replace=False)
+        return rng.choice(len(labels), batch, replace=False)
     present = np.flatnonzero(labels.any(0))
     classes = rng.permutation(present)[: max(2, batch // PER_CLASS)]
     each = max(2, batch // len(classes))
@@ -226,6 +228,12 @@ def share_out(
     if (missing := ~labels[good].any(0)).any():
         _LOG.warning("no fake is labelled as %s", _some(missing, classes))
     others = ~good if use == "both" else np.zeros(len(good), np.bool_)
+    if use == "both" and not others.any():
+        _LOG.warning(
+            "no fake is left for maximum entropy: a teacher of %s is sure of all by %g or more; raise --fake-filter",
+            wording.counted(len(classes), "class", "classes"),
+            threshold,
+        )
     return Fakes(pixels.array[others], between[others], pixels.array[good], labels[good])
 
 
@@ -238,6 +246,10 @@ def split(pixels: Pixels, collection: Collection, fakes: Fakes | None, share: fl
     labelled = labels.any(1)
     named = np.array([entry.split == images.VALIDATION_SPLIT for entry in pixels.entries], np.bool_)
     held = named if named.any() else hold_out(labels, share, seed)
+    if share and not held.any():
+        _LOG.warning(
+            "no class is large enough to hold out a share of %g: the weights of the last epoch are kept", share
+        )
     kept = labelled & ~held
     held = labelled & held
     taught = tuple(pixels.entries[row] for row in np.flatnonzero(kept))
@@ -248,6 +260,12 @@ def split(pixels: Pixels, collection: Collection, fakes: Fakes | None, share: fl
 
 
 def whole(pixels: Pixels, fakes: Fakes | None = None) -> TrainingData:
-    """Take all images for training, without labels."""
-    labels = np.zeros((len(pixels.array), 0), np.bool_)
-    return TrainingData(pixels.array, labels, pixels.array[:0], labels[:0], fakes)
+    """Take all images for training but those that a CSV marks `val`, without labels.
+
+    Raises `InputError` where fewer than two are left.
+    """
+    kept = np.array([entry.split != images.VALIDATION_SPLIT for entry in pixels.entries], np.bool_)
+    if (count := int(kept.sum())) < 2:
+        raise InputError(f"{wording.counted(count, 'image')} to train on", hint="what tells images apart needs two")
+    labels = np.zeros((count, 0), np.bool_)
+    return TrainingData(pixels.array[kept], labels, pixels.array[:0], labels[:0], fakes)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ganhash_cli.engine import (
     backbones,
@@ -26,12 +26,12 @@ from ganhash_cli.engine import (
     fitting,
     images,
     losses,
+    model_folder,
     ranks,
     sampling,
     unlabelled,
 )
-from ganhash_cli.engine.bundle import CHECKPOINTS, Bundle
-from ganhash_cli.engine.epochs import METRICS
+from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.fakes import Judgement
 from ganhash_cli.engine.images import Collection, Pixels
 from ganhash_cli.engine.model import HashNet
@@ -96,7 +96,7 @@ def train(
         collection = unlabelled.choose(collection, settings.seed)
     else:
         losses.require_usable(settings.loss, settings.loss_options, len(collection.class_names), settings.bits)
-    training_digest = images.content_digest(collection)
+    training_digest, order = images.digests(collection)
     if fakes and fakes.training_digest != training_digest:
         raise MismatchError(
             "the fakes were made from other training images",
@@ -105,33 +105,37 @@ def train(
     torch.manual_seed(derive(settings.seed, "weights"))
     backbone = backbones.build(settings.backbone)
     side = backbones.side_for(images.short_sides(collection), backbone, settings.size)
-    settings = replace(settings, precision=devices.settle(settings.precision, device))
-    digest = _run_digest(settings, training_digest, fakes)
+    backbones.require_side(backbone, side, settings.backbone.name)
+    # What is fitted at once is computed in float32 alone.
+    precision = "float32" if settings.loss == UNLABELLED else devices.settle(settings.precision, device)
+    settings = replace(settings, precision=precision)
+    digest = _run_digest(settings, order, fakes, backbone)
     run = _Run(folder, collection, source, settings, fakes, training_digest, digest, side)
     if ranks.from_first(lambda: digest) != digest:
         raise ranks.unlike()
     if settings.loss == UNLABELLED:
         ranks.leave()
     with files.lock(folder) if ranks.first() else nullcontext():
-        if overwrite and ranks.first():
-            _clear(folder)
-        if ranks.from_first((folder / bundle.DESCRIPTION).exists):
+        if not overwrite and ranks.from_first((folder / bundle.DESCRIPTION).exists):
             ranks.leave()
             return _finished(run), ()
-        pixels = yield from images.load(collection, side, strict=strict)
-        if settings.supervised:
-            _require_teaching(collection, pixels.entries, pixels.skipped)
-            sampling.tell_of_single_images(collection, pixels.entries)
-        network = HashNet(backbone, settings.bits)
-        if synchronise and ranks.count() > 1:
-            ranks.synchronise(network, device)
-        data = yield from _data(run, pixels)
-        if settings.loss == UNLABELLED:
-            score = yield from unlabelled.fit(network, data.training, settings.seed, device)
-        else:
-            score = yield from fitting.fit(network, data, settings, device, folder, digest)
+        beginning = model_folder.begun(folder, digest, settings, overwrite=overwrite)
+        with beginning if ranks.first() else nullcontext():
+            pixels = yield from images.load(collection, side, strict=strict)
+            if settings.supervised:
+                _require_teaching(collection, pixels.entries, pixels.skipped)
+                sampling.tell_of_single_images(collection, pixels.entries)
+            network = HashNet(backbone, settings.bits)
+            if synchronise and ranks.count() > 1:
+                ranks.synchronise(network, device)
+            data = yield from _data(run, pixels)
+            if settings.loss == UNLABELLED:
+                score = yield from unlabelled.fit(network, data.training, settings.seed, device)
+            else:
+                score = yield from fitting.fit(network, data, settings, device, folder)
         ranks.leave()
-        result = yield from _write(run, network, pixels, data, score)
+        with model_folder.completed(folder):
+            result = yield from _write(run, network, pixels, data, score)
         return result, pixels.skipped
 
 
@@ -168,7 +172,7 @@ def _write(run: _Run, network: HashNet, pixels: Pixels, data: TrainingData, scor
     """Write the weights and their ONNX form, check one against the other, and seal the bundle."""
     probe = np.concatenate([data.validation, data.training[: exporter.PROBE]])[: exporter.PROBE]
     check = yield from exporter.export(network, run.side, run.folder, probe)
-    result = bundle.write(
+    return bundle.write(
         run.folder,
         backbone=run.settings.backbone.as_json(),
         bits=run.settings.bits,
@@ -186,13 +190,14 @@ def _write(run: _Run, network: HashNet, pixels: Pixels, data: TrainingData, scor
         fakes=run.fakes.summary if run.fakes else None,
         trained_on=(decoding.pixel_digest(square) for square in pixels.array),
     )
-    shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
-    return result
 
 
-def _run_digest(settings: TrainSettings, training_digest: str, fakes: FakePool | None) -> str:
+def _run_digest(settings: TrainSettings, order: str, fakes: FakePool | None, backbone: nn.Module) -> str:
     """Name a run by everything that decides its outcome, so that only the same run is resumed."""
-    record = [asdict(settings), training_digest, fakes.summary if fakes else None]
+    weights = hashlib.sha256()
+    for value in backbone.state_dict().values():  # a file of weights may have changed under its name
+        weights.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    record = [asdict(settings), order, fakes.summary if fakes else None, weights.hexdigest()]
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
@@ -200,21 +205,13 @@ def _finished(run: _Run) -> Bundle:
     """Return the bundle that stands there, if it is this very run; `UsageError` otherwise."""
     done = Bundle.open(run.folder)
     if done.settings.get("run") != run.digest:
-        other = differences.named(done.settings, asdict(run.settings)) or "on other images or fakes"
+        other = differences.named(done.settings, asdict(run.settings)) or differences.OF_INPUTS
         raise UsageError(
             f"{run.folder} holds a model trained {other}",
             hint="--overwrite replaces it; --model OTHER keeps both",
         )
     for file in done.files:
         done.verified(file)
-    shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)  # a kill may have left them
+    model_folder.discard(run.folder)  # a kill may have left it
     _LOG.info("already done: %s holds this very model; --overwrite trains it again", run.folder)
     return done
-
-
-def _clear(folder: Path) -> None:
-    """Remove an earlier run, its description first, so that what is left never looks finished."""
-    for name in (bundle.DESCRIPTION, bundle.WEIGHTS, bundle.ONNX, bundle.TRAINED_ON, METRICS):
-        (folder / name).unlink(missing_ok=True)
-    for name in (CHECKPOINTS, BOARD):
-        shutil.rmtree(folder / name, ignore_errors=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ganhash_cli.engine import checkpoint, differences, losses
+from ganhash_cli.engine import checkpoint, losses
 from ganhash_cli.engine.bundle import CHECKPOINTS
 from ganhash_cli.engine.model import INITIAL_SCALE, HashNet
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
-from ganhash_cli.errors import UsageError
 
 _LOG = logging.getLogger(__name__)
 
@@ -62,11 +61,9 @@ def start(network: HashNet, classes: int, settings: TrainSettings, steps: int, d
     return TrainingState(network, classifier, centres, seen, optimiser, schedule, 0, {}, -math.inf, [], [])
 
 
-def save(state: TrainingState, folder: Path, run: str, settings: TrainSettings) -> None:
-    """Write a checkpoint of the run called `run` to the model's folder."""
+def save(state: TrainingState, folder: Path) -> None:
+    """Write a checkpoint to the model's folder."""
     record = {
-        "run": run,
-        "settings": asdict(settings),
         "network": state.network.state_dict(),
         "classifier": state.classifier.state_dict() if state.classifier else None,
         "centres": state.centres,
@@ -81,18 +78,12 @@ def save(state: TrainingState, folder: Path, run: str, settings: TrainSettings) 
     checkpoint.save(folder / CHECKPOINTS, state.step, record)
 
 
-def resume(state: TrainingState, folder: Path, run: str, settings: TrainSettings) -> None:
-    """Continue from the newest checkpoint, if there is one; `UsageError` where it is another run's."""
+def resume(state: TrainingState, folder: Path) -> None:
+    """Continue from the newest checkpoint, if there is one."""
     found = checkpoint.load_latest(folder / CHECKPOINTS)
     if found is None:
         return
     step, record = found
-    if record["run"] != run:
-        other = differences.named(record.get("settings", {}), asdict(settings)) or "on other images or fakes"
-        raise UsageError(
-            f"{folder} holds an unfinished run {other}",
-            hint="--overwrite discards it; the same command as before continues it",
-        )
     state.network.load_state_dict(record["network"])
     if state.classifier:
         state.classifier.load_state_dict(record["classifier"])

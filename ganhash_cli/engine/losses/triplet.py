@@ -15,12 +15,14 @@ def triplet(logits: Tensor, labels: Tensor, *, margin: float | None = None, semi
     saturated codes, every anchor, positive and negative give max(0, margin + d(a, p) - d(a, n)) (Lai et al. 2015,
     eq. 3). The mean is over the triplets above zero, since most soon are zero and a mean over all of them would
     fade (Hermans et al. 2017, "batch all, non-zero"). With `semi_hard` only those count whose negative is farther than
-    the positive, but within the margin (Schroff et al. 2015, arXiv:1503.03832).
+    the positive, but within the margin (Schroff et al. 2015, arXiv:1503.03832); `ValueError` where that is 0.
     """
     codes = relaxed(logits)
     bits = codes.shape[1]
     alike = similar(labels)
     margin = bits / 16 if margin is None else margin
+    if semi_hard and not margin:
+        raise ValueError("semi_hard takes the negatives within the margin, and a margin of 0 has none")
     length = codes.square().sum(1)
     distance = (length[:, None] + length[None] - 2 * codes @ codes.T) / 4
     positive = alike & ~torch.eye(len(codes), dtype=torch.bool, device=codes.device)

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import timm
 import torch
@@ -38,10 +38,16 @@ class EfficientNetLite0(nn.Module):
         )
         if pretrained:
             self.body.load_state_dict(_translate(_read_weights(), self.body.state_dict()))
-        if frozen:
-            stages = cast(nn.Sequential, self.body.blocks)
-            for part in (self.body.conv_stem, self.body.bn1, *stages[:frozen]):
-                cast(nn.Module, part).requires_grad_(False)
+        stages = cast(nn.Sequential, self.body.blocks)
+        parts = (self.body.conv_stem, self.body.bn1, *stages[:frozen]) if frozen else ()
+        self._frozen = tuple(cast(nn.Module, part).requires_grad_(False) for part in parts)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all but the frozen parts, whose batch norms keep their first statistics, too."""
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn (N, 3, H, W) normalised images into (N, 1280) features."""

@@ -70,7 +70,7 @@ class _Up(nn.Module):
 
 
 class _Down(nn.Module):
-    """Two convolutions beside a 1x1 one, then half the size, but for the last two stages."""
+    """Two convolutions beside a 1x1 one, then half the size, but for the last two of a critic's."""
 
     def __init__(self, before: int, width: int, *, first: bool = False, halve: bool = True) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class _Critic(nn.Module):
         super().__init__()
         self.count = halvings(image_size[-1])[0]
         stages = [_Down(image_size[0], width, first=True)]
-        stages += [_Down(width, width) for _ in range(self.count - 2)]
+        stages += [_Down(width, width) for _ in range(self.count - 1)]
         self.body = nn.Sequential(*stages, *(_Down(width, width, halve=False) for _ in range(2)))
         self.score = ProjectionScore(width, num_classes)
 

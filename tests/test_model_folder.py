@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganhash_cli.engine import bundle, files, images, trainer
+from ganhash_cli.engine import bundle, exporter, files, images, trainer
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.epochs import METRICS
 from ganhash_cli.engine.images import Collection
@@ -106,6 +106,26 @@ def test_a_model_stays_until_the_one_that_replaces_it_is_whole(coloured: Path, t
     assert Bundle.open(tmp_path / "model").bits == 8
     with pytest.raises(UsageError, match="trained with --bits 8, not 12"):
         finish(run(coloured, tmp_path / "model", replace(SMALL, bits=12)))
+
+
+def test_a_replacement_that_was_stopped_while_it_was_written_is_written_again(
+    coloured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    finish(run(coloured, tmp_path / "whole", replace(SMALL, bits=12)))
+    finish(run(coloured, tmp_path / "model"))
+
+    def stopped(*_: object) -> None:
+        raise Interrupted(15)
+
+    for what in ("write_onnx", "_compare"):  # the old weights, then the new ones
+        with monkeypatch.context() as patch:
+            patch.setattr(exporter, what, stopped)
+            with pytest.raises(Interrupted):
+                finish(run(coloured, tmp_path / "model", replace(SMALL, bits=12), overwrite=True))
+        with pytest.raises(InputError, match="not finished"):
+            Bundle.open(tmp_path / "model")
+    finish(run(coloured, tmp_path / "model", replace(SMALL, bits=12)))
+    assert all_in(tmp_path / "model") == all_in(tmp_path / "whole")
 
 
 def test_a_refused_training_leaves_no_folder(tmp_path: Path):

@@ -88,7 +88,7 @@ def test_one_image_that_may_not_be_read_is_skipped_and_the_others_encoded(count:
 IN_THE_WAY = {
     "encode a folder": ("folder", ["encode", "IMAGES", "--model", "MODEL", "-o", "it"], 2),
     "generate a file": ("file", ["generate", "IMAGES", *scenes.TINY["generate"], "--out", "it"], 2),
-    "train a file": ("file", ["train", "IMAGES", *scenes.TINY["train"], "--no-fakes", "--model", "it"], 7),
+    "train a file": ("file", ["train", "IMAGES", *scenes.TINY["train"], "--no-fakes", "--model", "it"], 2),
     "sample a file": ("file", ["sample", "it"], 2),
 }
 

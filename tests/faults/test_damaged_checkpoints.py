@@ -19,8 +19,8 @@ WHERE = {"train": "model/checkpoints", "generate": "fakes/.work/checkpoints"}
 
 def stopped(verb: str, scene: Scene, folder: Path) -> list[Path]:
     """Kill a run where two checkpoints are whole; return them, the newest first."""
-    number = 6  # before it there are too few
-    while len(found := sorted((folder / WHERE[verb]).glob("step-*.ckpt"), reverse=True)) < 2:
+    number = 6  # before it there are too few, and while a third is written three
+    while len(found := sorted((folder / WHERE[verb]).glob("step-*.ckpt"), reverse=True)) != 2:
         shutil.rmtree(folder, ignore_errors=True)
         number += 1
         assert scene.run(folder, Die(folder, number, ("sync folder",))) == -signal.SIGKILL

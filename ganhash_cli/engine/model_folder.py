@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -47,8 +46,8 @@ def completed(folder: Path) -> Iterator[None]:
     (folder / bundle.DESCRIPTION).unlink(missing_ok=True)
     figures = folder / bundle.CHECKPOINTS / METRICS
     if figures.exists():
-        with files.storage_errors(folder):
-            os.replace(figures, folder / METRICS)
+        with files.atomic_write(folder / METRICS) as stream:
+            stream.write(figures.read_bytes())
     else:
         (folder / METRICS).unlink(missing_ok=True)  # of an earlier model, whose training had epochs
     yield

@@ -174,7 +174,7 @@ def train(
     require_within(locals(), TRAIN)  # before torch is imported, which takes seconds
     sources.require_there(images)
     with console.loading("torch"):
-        from ganhash_cli.engine import backbones, board, devices, losses, trainer
+        from ganhash_cli.engine import backbones, board, devices, losses, model_folder, trainer
         from ganhash_cli.engine.images import VALIDATION_SPLIT
         from ganhash_cli.engine.train_settings import TrainSettings
 
@@ -234,7 +234,7 @@ def train(
         if (tensorboard or tensorboard_folder) and ranks.first():
             if chosen == Loss.itq:
                 console.note("itq fits at once and takes no steps: TensorBoard gets nothing")
-            with board.recording(tensorboard_folder or model / trainer.BOARD) as note:
+            with board.recording(tensorboard_folder or model / model_folder.BOARD) as note:
                 result, skipped = console.follow(work, note)
         else:
             result, skipped = console.follow(work)

@@ -13,6 +13,8 @@ from ganhash_cli.engine.epochs import METRICS
 from ganhash_cli.engine.train_settings import TrainSettings
 from ganhash_cli.errors import CorruptError, InputError, PluginError, UsageError
 
+BOARD = "tensorboard"
+"""The folder in model/ of what is written for TensorBoard, where that is asked for."""
 PLAN = "plan.json"
 """In checkpoints/, from the first moment of a run: which run it is, and the sign that the folder is ours."""
 _OURS = ("step-", METRICS, PLAN)
@@ -43,7 +45,9 @@ def begun(folder: Path, run: str, settings: TrainSettings, *, overwrite: bool) -
 @contextmanager
 def completed(folder: Path) -> Iterator[None]:
     """Write what a finished run leaves in `folder`: an earlier model stops being one first, checkpoints go last."""
-    (folder / bundle.DESCRIPTION).unlink(missing_ok=True)
+    if (folder / bundle.DESCRIPTION).exists():
+        _discard_events(folder)
+        (folder / bundle.DESCRIPTION).unlink()
     figures = folder / bundle.CHECKPOINTS / METRICS
     if figures.exists():
         with files.atomic_write(folder / METRICS) as stream:
@@ -63,6 +67,16 @@ def discard(folder: Path) -> None:
                 path.unlink(missing_ok=True)
     with suppress(OSError):  # not there, or not empty: what is left is of others
         work.rmdir()
+
+
+def _discard_events(folder: Path) -> None:
+    """Remove what an earlier model's training wrote for TensorBoard, before the run under way began."""
+    began = (folder / bundle.CHECKPOINTS / PLAN).stat().st_mtime_ns
+    for path in (folder / BOARD).glob("events.out.tfevents.*"):
+        if path.stat().st_mtime_ns < began:
+            path.unlink()
+    with suppress(OSError):  # not there, or not empty
+        (folder / BOARD).rmdir()
 
 
 def _prepare(folder: Path, run: str, settings: TrainSettings, *, overwrite: bool) -> None:

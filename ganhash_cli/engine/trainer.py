@@ -44,9 +44,6 @@ from ganhash_cli.errors import InputError, MismatchError, UsageError
 _LOG = logging.getLogger(__name__)
 _TOLD = 5  # images left out, where the rest cannot teach
 
-BOARD = "tensorboard"
-"""The folder in model/ of what is written for TensorBoard, where that is asked for."""
-
 
 @dataclass(frozen=True)
 class FakePool:

@@ -106,6 +106,9 @@ def test_a_model_stays_until_the_one_that_replaces_it_is_whole(coloured: Path, t
     assert Bundle.open(tmp_path / "model").bits == 8
     with pytest.raises(UsageError, match="trained with --bits 8, not 12"):
         finish(run(coloured, tmp_path / "model", replace(SMALL, bits=12)))
+    under_way = all_in(tmp_path / "model")
+    finish(run(coloured, tmp_path / "model"))  # done already, and no reason to discard what is to replace it
+    assert all_in(tmp_path / "model") == under_way
 
 
 def test_a_replacement_that_was_stopped_while_it_was_written_is_written_again(

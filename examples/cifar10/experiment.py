@@ -153,11 +153,13 @@ def fakes_of(data: Data, count: int, steps: int) -> Fakes:
     return finish(pool.make(collection, "experiment", settings, folder, device=CPU)).fakes
 
 
-def shown(fakes: Fakes) -> str:
+def fakes_digest(fakes: Fakes) -> str:
     """Return a digest of what runs are shown of fakes: their files, their classes, and what a teacher says of them."""
-    judged = [(each.judgement.label, each.judgement.score) if each.judgement else None for each in fakes.images]
-    found = [(fake.sha256, fake.labels, judgement) for fake, judgement in zip(fakes.images, judged, strict=True)]
-    return hashlib.sha256(repr(found).encode()).hexdigest()
+    shown = [
+        (fake.sha256, fake.labels, fake.judgement and (fake.judgement.label, fake.judgement.score))
+        for fake in fakes.images
+    ]
+    return hashlib.sha256(repr(shown).encode()).hexdigest()
 
 
 def run(
@@ -369,7 +371,7 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
         return
     fakes = fakes_of(data, chosen.count, given.gan_steps) if settings.wants_fakes else None
     others = {line["digests"]["fakes"] for line in known.values() if _alike(line, key, settings)} - {None}
-    drawn = shown(fakes) if fakes else None
+    drawn = fakes_digest(fakes) if fakes else None
     if fakes and others and drawn not in others:
         sys.exit(f"{given.results} holds such runs with other fakes; give their --work, or another --experiment: {key}")
     network, seen = run(data, chosen.loss, settings, fakes, chosen.count, given.side)

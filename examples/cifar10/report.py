@@ -402,7 +402,7 @@ def of(lines: list[Line], experiment: str) -> list[Line]:
     """Return the lines of one experiment; weights are compared within one network alone.
 
     Beside the fakes that were normalised by running statistics stands the arm without any, which is as it was; beside
-    codes of other lengths those of the main experiment.
+    codes of other lengths those of the main experiment; beside its rivals the arm of twice the batch.
     """
     found = [line for line in lines if line["experiment"] == experiment]
     if experiment == "running-statistics":

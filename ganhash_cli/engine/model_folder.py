@@ -35,7 +35,7 @@ def begun(folder: Path, run: str, settings: TrainSettings, *, overwrite: bool) -
         yield
     except (InputError, UsageError, PluginError):
         if not any(work.glob("*.ckpt")):
-            discard(folder)
+            _discard(folder)
             if not there:
                 with suppress(OSError):
                     folder.rmdir()
@@ -55,10 +55,17 @@ def completed(folder: Path) -> Iterator[None]:
     else:
         (folder / METRICS).unlink(missing_ok=True)  # of an earlier model, whose training had epochs
     yield
-    discard(folder)
+    _discard(folder)
 
 
-def discard(folder: Path) -> None:
+def discard_left(folder: Path, run: str) -> None:
+    """Remove what a kill may have left of `run`, which is finished; another that is to replace it stays."""
+    plan = _planned(folder / bundle.CHECKPOINTS)
+    if plan is None or plan.get("run") == run:
+        _discard(folder)
+
+
+def _discard(folder: Path) -> None:
     """Remove what a run keeps only while it is unfinished, its plan last, so that what is left is known for ours."""
     work = folder / bundle.CHECKPOINTS
     if (work / PLAN).exists():
@@ -100,7 +107,7 @@ def _prepare(folder: Path, run: str, settings: TrainSettings, *, overwrite: bool
                 f"{folder} holds an unfinished run {other}",
                 hint="--overwrite discards it; the same command as before continues it",
             )
-        discard(folder)
+        _discard(folder)
         plan = None
     if plan is None:
         files.write_json(work / PLAN, {"run": run, "settings": asdict(settings)})

@@ -209,6 +209,6 @@ def _finished(run: _Run) -> Bundle:
         )
     for file in done.files:
         done.verified(file)
-    model_folder.discard(run.folder)  # a kill may have left it
+    model_folder.discard_left(run.folder, run.digest)
     _LOG.info("already done: %s holds this very model; --overwrite trains it again", run.folder)
     return done

@@ -241,15 +241,17 @@ def _swept(lines: list[Line]) -> list[Line]:
     return [line | {"weight": 0.0} if line["arm"] == "G" else line for line in lines]
 
 
-def tuning(lines: list[Line]) -> str:
-    """Return what the learning rates reach on held-out training images, without fakes."""
+def validated(lines: list[Line]) -> str:
+    """Return what losses reach on held-out training images, without fakes, by how they are trained."""
+    named = [line | {"epochs": line["settings"]["epochs"], "augment": line["settings"]["augment"]} for line in lines]
+    same = ("backbone", "side", "images_per_class", "precision", "loss", "augment", "epochs", "learning_rate")
     rows = []
-    regimes = groups(lines, "backbone", "side", "images_per_class", "precision", "learning_rate")
-    for (backbone, side, count, arithmetic, rate), runs in regimes.items():
-        rows.append(
-            [f"`{backbone}` at {side}", str(count), arithmetic, f"{rate:g}", _mean(runs, "map"), str(len(runs))]
-        )
-    return table(["backbone", "images a class", "arithmetic", "learning rate", "validation mAP@all", "seeds"], rows)
+    for (backbone, side, count, arithmetic, loss, augment, epochs, rate), runs in groups(named, *same).items():
+        taught = ["", "", ""] if loss in AT_ONCE else [augment, str(epochs), f"{rate:g}"]
+        reached = [_mean(runs, "map"), _mean(runs, "map_train"), str(len(runs))]
+        rows.append([f"`{backbone}` at {side}", str(count), arithmetic, f"`{loss}`", *taught, *reached])
+    head = ["backbone", "images a class", "arithmetic", "loss", "augmentation", "epochs", "learning rate"]
+    return table([*head, "validation mAP@all", "training mAP@all", "seeds"], rows)
 
 
 def precision(lines: list[Line]) -> str:
@@ -302,18 +304,6 @@ def losses(lines: list[Line]) -> str:
         head = ["loss", "labels", "P1", "P1'", "gap to training, points", "seeds"]
         parts.append(f"{title}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
-
-
-def unlabelled(lines: list[Line]) -> str:
-    """Return what losses without labels reach on held-out training images, by their views and learning rate."""
-    rows = []
-    regimes = groups(lines, "backbone", "side", "images_per_class", "precision", "loss", "remedy", "learning_rate")
-    for (backbone, side, count, arithmetic, loss, _, rate), runs in regimes.items():
-        regime = [f"`{backbone}` at {side}", str(count), arithmetic, f"`{loss}`"]
-        taught = ["", ""] if loss in AT_ONCE else [runs[0]["settings"]["augment"], f"{rate:g}"]
-        rows.append([*regime, *taught, _mean(runs, "map"), str(len(runs))])
-    head = ["backbone", "images a class", "arithmetic", "loss", "augmentation", "learning rate"]
-    return table([*head, "validation mAP@all", "seeds"], rows)
 
 
 def plot_arms(lines: list[Line], path: Path) -> None:
@@ -434,8 +424,9 @@ def tables(lines: list[Line]) -> dict[str, str]:
         "remedies": ("remedy", remedies),
         "long": ("long", remedies),
         "losses": ("losses", losses),
-        "unlabelled": ("unlabelled", unlabelled),
-        "tuning": ("tuning", tuning),
+        "unlabelled": ("unlabelled", validated),
+        "tuning": ("tuning", validated),
+        "choice": ("choice", validated),
         "precision": ("precision", precision),
     }
     return {name: build(of(lines, experiment)) for name, (experiment, build) in made.items() if of(lines, experiment)}

@@ -1,9 +1,13 @@
-"""Small pictures for tests: noisy squares of one colour, alone or a folder a colour."""
+"""Small pictures for tests: noisy squares of one colour, alone, a folder a colour, or as fakes that are scored."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from ganhash_cli.engine import images
+from ganhash_cli.engine.fakes import Judgement
+from ganhash_cli.engine.images import Collection
 
 
 def paint(path: Path, colour: tuple[int, int, int], seed: int, side: int = 32) -> None:
@@ -23,3 +27,10 @@ def paint_classes(folder: Path, each: int = 12) -> Path:
         for index in range(each):
             paint(folder / name / f"{index:02}.png", colour, seed=100 * number + index)
     return folder
+
+
+def scored(folder: Path, scores: list[float]) -> tuple[Collection, tuple[Judgement, ...]]:
+    """Fakes of all colours, which a teacher takes for these, more or less surely, in the order of their paths."""
+    fakes = images.from_folder(paint_classes(folder, each=len(scores) // len(COLOURS)))
+    judged = (Judgement(entry.labels[0], score) for entry, score in zip(fakes.entries, scores, strict=True))
+    return fakes, tuple(judged)

@@ -118,6 +118,16 @@ def test_validation_and_queries_are_runs_of_their_own_under_one_name_and_so_are_
     assert [line["settings"]["precision"] for line in lines[1:]] == ["float32", "float32", "bfloat16"]
 
 
+def test_on_validation_trainings_of_other_lengths_are_compared_under_one_name(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--arms", "A", "--losses", "itq", "--precision", "float32", "--validate"]
+    for more in ((), ("--steps", "60"), ("--augment", "trivial"), ()):
+        lines = start(runner, monkeypatch, folder, *given, *more)
+    taught = [(line["settings"]["epochs"], line["settings"]["augment"]) for line in lines]
+    assert taught == [(3, "crop"), (27, "crop"), (3, "trivial")]
+
+
 def test_smoothed_labels_are_refused_for_a_loss_that_has_none(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

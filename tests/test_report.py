@@ -127,7 +127,8 @@ def test_losses_are_in_the_order_of_what_they_reach_those_without_labels_first()
 
 def test_losses_are_compared_on_validation_by_how_they_are_trained() -> None:
     def trained(loss: str, how: str, epochs: int, rate: float, value: float) -> dict[str, Any]:
-        settings = {"precision": "float32", "augment": how, "epochs": epochs}
+        options = {"temperature": 0.5} if value == 0.1 else {}
+        settings = {"precision": "float32", "augment": how, "epochs": epochs, "loss_options": options}
         common = {"experiment": "unlabelled", "protocol": "validation", "learning_rate": rate, "settings": settings}
         return line("A", 0, **common, loss=loss, map=value)
 
@@ -141,9 +142,9 @@ def test_losses_are_compared_on_validation_by_how_they_are_trained() -> None:
     rows = REPORT["tables"](lines)["unlabelled"].splitlines()[2:]
     assert [row.split(" | ")[3:9] for row in rows] == [
         ["`contrastive`", "crop", "4", "0.006", "0.200", "0.900"],
-        ["`contrastive`", "crop", "4", "0.01", "0.100", "0.900"],
         ["`contrastive`", "crop", "20", "0.006", "0.220", "0.900"],
         ["`contrastive`", "trivial", "4", "0.006", "0.300", "0.900"],
+        ["`contrastive`, `temperature=0.5`", "crop", "4", "0.01", "0.100", "0.900"],
         ["`itq`", "", "", "", "0.250", "0.900"],
     ]
 

@@ -82,8 +82,11 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "more labels": {"fake_filter": 0.2},
     "all labels": {"fake_filter": 0.0},
     "trivial": {"augment": "trivial"},
+    "penalty 0.01": {"loss_options": {"penalty": 0.01}},
+    "penalty 0.3": {"loss_options": {"penalty": 0.3}},
+    "penalty 1": {"loss_options": {"penalty": 1.0}},
 }
-"""What else was tried where fakes did not help, in the order of the tables."""
+"""What else was tried where fakes did not help, in the order of the tables, and options of `greedyhash`."""
 
 
 class Data:
@@ -269,12 +272,18 @@ KEYS = (
 
 
 def _known(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Return a line of each run that is there, by its key, its precision and whether it validates."""
+    """Return a line of each run that is there, by its key and by what `_apart` makes of its settings."""
     lines = map(json.loads, results.read_text().splitlines() if results.exists() else [])
     return {
-        (*(line[key] for key in KEYS), line["settings"]["precision"], line["protocol"] == VALIDATION): line
+        (*(line[key] for key in KEYS), *_apart(line["settings"], line["protocol"] == VALIDATION)): line
         for line in lines
     }
+
+
+def _apart(settings: dict[str, Any], validates: bool) -> tuple[Any, ...]:
+    """Return what else sets a run apart: its arithmetic, and to validate, where it is chosen, how it is trained."""
+    chosen = (settings["epochs"], settings["augment"]) if validates else ()
+    return settings["precision"], validates, *chosen
 
 
 def _alike(line: dict[str, Any], key: tuple[Any, ...], settings: TrainSettings) -> bool:
@@ -365,7 +374,7 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
         }
     )
     known = _known(given.results)
-    if (there := known.get((*key, settings.precision, given.validate))) is not None:
+    if (there := known.get((*key, *_apart(asdict(settings), given.validate)))) is not None:
         if there["settings"] != json.loads(json.dumps(asdict(settings))):
             sys.exit(f"{given.results} holds this run with other settings; name another --experiment: {key}")
         return

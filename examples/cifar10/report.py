@@ -243,15 +243,36 @@ def _swept(lines: list[Line]) -> list[Line]:
 
 def validated(lines: list[Line]) -> str:
     """Return what losses reach on held-out training images, without fakes, by how they are trained."""
-    named = [line | {"epochs": line["settings"]["epochs"], "augment": line["settings"]["augment"]} for line in lines]
-    same = ("backbone", "side", "images_per_class", "precision", "loss", "augment", "epochs", "learning_rate")
+    named = [line | {name: line["settings"][name] for name in ("epochs", "augment")} for line in lines]
+    named = [line | {"options": _options(line["settings"]["loss_options"])} for line in named]
+    same = (
+        "backbone",
+        "side",
+        "images_per_class",
+        "precision",
+        "loss",
+        "options",
+        "augment",
+        "epochs",
+        "learning_rate",
+    )
     rows = []
-    for (backbone, side, count, arithmetic, loss, augment, epochs, rate), runs in groups(named, *same).items():
+    for (backbone, side, count, arithmetic, loss, options, augment, epochs, rate), runs in groups(named, *same).items():
         taught = ["", "", ""] if loss in AT_ONCE else [augment, str(epochs), f"{rate:g}"]
         reached = [_mean(runs, "map"), _mean(runs, "map_train"), str(len(runs))]
-        rows.append([f"`{backbone}` at {side}", str(count), arithmetic, f"`{loss}`", *taught, *reached])
+        regime = [f"`{backbone}` at {side}", str(count), arithmetic, f"`{loss}`{options}"]
+        rows.append([*regime, *taught, *reached])
     head = ["backbone", "images a class", "arithmetic", "loss", "augmentation", "epochs", "learning rate"]
     return table([*head, "validation mAP@all", "training mAP@all", "seeds"], rows)
+
+
+def _options(given: dict[str, float]) -> str:
+    """Show what was said of a loss, behind its name.
+
+    >>> _options({"penalty": 0.3})
+    ', `penalty=0.3`'
+    """
+    return "".join(f", `{name}={value:g}`" for name, value in given.items())
 
 
 def precision(lines: list[Line]) -> str:

@@ -24,16 +24,15 @@ def test_a_record_holds_what_the_files_of_a_run_say(
     known: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run = known["runs"]["48"]
-    for name, content in {
-        "model-48/bundle.json": run["model"] | {"class_names": ["cat"]},
-        "fakes/fakes.json": known["fakes"] | {"images": []},
-        **{f"images/{name}.json": lists for name, lists in known["lists"].items()},
-        **{f"{name}-48.json": figures for name, figures in run["evaluation"].items()},
-    }.items():
+    files = {"fakes/fakes.json": known["fakes"] | {"images": []}}
+    files |= {f"images/{name}.json": lists for name, lists in known["lists"].items()}
+    for bits, run in known["runs"].items():
+        files[f"model-{bits}/bundle.json"] = run["model"] | {"class_names": ["cat"]}
+        files |= {f"{name}-{bits}.json": figures for name, figures in run["evaluation"].items()}
+    for name, content in files.items():
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(json.dumps(content))
-    RECORD["main"](Path("images"), Path("out.json"), ["48"])
+    RECORD["main"](Path("images"), Path("out.json"), list(known["runs"]))
     found = json.loads(Path("out.json").read_text())
     assert found.pop("made_with")["ganhash"]
     assert found == {name: value for name, value in known.items() if name != "made_with"}

@@ -25,7 +25,7 @@ def cifar10(record: dict[str, Any]) -> str:
     """Return the retrieval figures, the settings and the digests of the run in examples/cifar10."""
     runs = _by_length(record)
     fakes, models = record["fakes"], [run["model"] for run in runs.values()]
-    settings = models[0]["settings"]
+    settings, backbone = models[0]["settings"], models[0]["backbone"]
     figures = {
         "mAP@1000, tie-aware": lambda e: f"{e['map_at_r']:.3f}",
         "P@100": lambda e: f"{e['precision_at_k']:.3f}",
@@ -52,11 +52,10 @@ def cifar10(record: dict[str, Any]) -> str:
     made = table(
         ["setting", "value"],
         [
-            [
-                "backbone",
-                f"`{models[0]['backbone']['name']}`, {models[0]['side']} pixels, {_options(models[0]['backbone'])}",
-            ],
-            ["loss", f"`{settings['loss']}`, {settings['epochs']} epochs of batch {settings['batch']}"],
+            ["backbone", _with_options(backbone["name"], backbone["options"])],
+            ["side of the images", f"{models[0]['side']} pixels"],
+            ["loss", _with_options(settings["loss"], settings["loss_options"])],
+            ["training", f"{settings['epochs']} epochs of batch {settings['batch']}"],
             ["augmentation", f"`{settings['augment']}`"],
             ["learning rate, weight decay", f"{settings['learning_rate']:g}, {settings['weight_decay']:g}"],
             ["arithmetic of training", settings["precision"]],
@@ -93,8 +92,8 @@ def _by_length(record: dict[str, Any]) -> dict[int, dict[str, Any]]:
     return {int(bits): record["runs"][bits] for bits in sorted(record["runs"], key=int)}
 
 
-def _options(backbone: dict[str, Any]) -> str:
-    return ", ".join(f"`{name}={value}`" for name, value in backbone["options"].items())
+def _with_options(name: str, options: dict[str, Any]) -> str:
+    return ", ".join([f"`{name}`", *(f"`{option}={value}`" for option, value in options.items())])
 
 
 def _validation(score: float | None) -> str:

@@ -245,19 +245,12 @@ def validated(lines: list[Line]) -> str:
     """Return what losses reach on held-out training images, without fakes, by how they are trained."""
     named = [line | {name: line["settings"][name] for name in ("epochs", "augment")} for line in lines]
     named = [line | {"options": _options(line["settings"]["loss_options"])} for line in named]
-    same = (
-        "backbone",
-        "side",
-        "images_per_class",
-        "precision",
-        "loss",
-        "options",
-        "augment",
-        "epochs",
-        "learning_rate",
-    )
+    same = ("backbone", "side", "images_per_class", "precision")
+    trained = ("loss", "options", "augment", "epochs", "learning_rate")
     rows = []
-    for (backbone, side, count, arithmetic, loss, options, augment, epochs, rate), runs in groups(named, *same).items():
+    for (backbone, side, count, arithmetic, loss, options, augment, epochs, rate), runs in groups(
+        named, *same, *trained
+    ).items():
         taught = ["", "", ""] if loss in AT_ONCE else [augment, str(epochs), f"{rate:g}"]
         reached = [_mean(runs, "map"), _mean(runs, "map_train"), str(len(runs))]
         regime = [f"`{backbone}` at {side}", str(count), arithmetic, f"`{loss}`{options}"]

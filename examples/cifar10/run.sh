@@ -21,7 +21,8 @@ run python "$here/split.py" cifar10-p1prime "$images"
 run ganhash generate "$images/cifar10-p1-train.csv" --steps 8000 --flips --count 5000
 for bits in "$@"; do
   run ganhash train "$images/cifar10-p1-train.csv" --bits "$bits" --model "model-$bits" -B drop_path=0.1 --size 224 \
-    --loss greedyhash -L penalty=0.3 --learning-rate 5e-4 --augment trivial --epochs 20 --validation 0 --precision bfloat16 --entropy-weight 0.1 --fakes-per-real 0.125
+    --loss greedyhash -L penalty=0.3 --learning-rate 5e-4 --augment trivial --epochs 20 --validation 0 \
+    --precision bfloat16 --entropy-weight 0.1 --fakes-per-real 0.125
   # P1' has the training images in the database too: they alone are encoded for it.
   for protocol in cifar10-p1 cifar10-p1prime; do
     run ganhash encode "$images/$protocol-database.csv" --model "model-$bits" -o "codes-$bits.h5"

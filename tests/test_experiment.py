@@ -148,14 +148,15 @@ def test_validation_needs_images_to_spare(
 def test_weights_are_chosen_on_held_out_training_images_and_weight_0_is_run_once(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = start(runner, monkeypatch, folder, "--validate", "--arms", "AB", "--weights", "0.1", "1")
+    lines = start(runner, monkeypatch, folder, "--validate", "--arms", "ABG", "--weights", "0.1", "1")
     assert [(line["arm"], line["weight"], line["protocol"]) for line in lines] == [
         ("A", 0.0, "validation"),
         ("B", 0.1, "validation"),
         ("B", 1.0, "validation"),
+        ("G", 0.1, "validation"),
     ]
     assert lines[1]["settings"]["entropy_weight"] == 0.1
-    assert len({line["digests"]["weights"] for line in lines}) == 3
+    assert len({line["digests"]["weights"] for line in lines}) == 4
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import stranger
 from cases import mostly_slow
-from ganhash_cli.engine import adversarial, checkpoint, gan, generator
+from ganhash_cli.engine import adversarial, checkpoint, diffaugment, gan, generator
 from ganhash_cli.engine.gan import Data
 from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.progress import Progress, finish
@@ -147,8 +147,23 @@ def test_a_critic_that_tells_classes_learns_to(tmp_path: Path) -> None:
 
 
 def test_consistency_makes_the_critic_agree_about_two_views(tmp_path: Path) -> None:
-    plain = trained(tmp_path / "plain", settings())
-    assert not equal(plain, trained(tmp_path / "agreeing", settings(consistency=10.0)))
+    critics: list[Any] = []
+    policy, data = "translation,cutout", two_greys()
+    for weight in (0.0, 10.0):
+        network: Any = build(small("sngan"))
+        new = network.critic
+        network.critic = lambda new=new: critics.append(new()) or critics[-1]
+        chosen = settings(steps=30, learning_rate=3e-3, consistency=weight, augment=policy)
+        finish(gan.train(network, data, chosen, tmp_path / f"{weight}", CPU))
+    real = data.images.float() / 127.5 - 1
+
+    def disagreement(critic: nn.Module) -> float:
+        torch.manual_seed(0)
+        views = [adversarial.verdict(critic, diffaugment.augment(real, policy), data.labels)[0] for _ in range(20)]
+        return float(torch.stack(views).var(0).mean().detach())
+
+    plain, agreeing = map(disagreement, critics)
+    assert agreeing < plain / 4
 
 
 def test_sngan_paints_another_image_for_another_class_once_trained(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The losses against slow, obvious numpy, and the identity behind the maximum-entropy loss."""
 
 import itertools
+import math
 import time
 
 import numpy as np
@@ -119,6 +120,18 @@ def test_hadamard_rows_differ_in_half_of_the_bits():
     assert set(differing[~np.eye(64, dtype=bool)]) == {32}
 
 
+@pytest.mark.parametrize("bits", [16, 32, 64, 128])
+def test_no_bit_of_ten_centres_is_the_same_in_all_or_repeats_another(bits: int):
+    columns = centres(10, bits).T
+    assert len({tuple(column) for column in columns}) == bits
+    assert not (columns.all(1) | ~columns.any(1)).any()
+
+
+def test_centres_are_all_rows_of_the_matrix_and_of_its_negative_where_there_are_so_many_classes():
+    rows = hadamard(16)
+    assert {tuple(row) for row in centres(32, 16)} == {tuple(row) for row in [*rows, *~rows]}
+
+
 @pytest.mark.parametrize(("classes", "bits", "apart"), [(10, 48, 22), (10, 12, 6), (100, 48, 18), (10, 32, 16)])
 def test_centres_are_far_apart(classes: int, bits: int, apart: int):
     rows = centres(classes, bits)
@@ -202,9 +215,9 @@ def test_dsh_draws_similar_pairs_together_and_dissimilar_ones_apart_to_a_margin(
     terms = []
     for i, j in itertools.product(range(6), repeat=2):
         distance = ((u[i] - u[j]) ** 2).sum()
-        terms.append(distance / 2 if alike()[i, j] else max(0, 7 - distance) / 2)
-    wanted = np.mean(terms) + 0.3 * np.abs(np.abs(u) - 1).mean()
-    assert float(dsh(z, one_hot(*PAIRED), margin=7.0, regulariser=0.3)) == pytest.approx(wanted)
+        binary = np.abs(np.abs(u[i]) - 1).sum() + np.abs(np.abs(u[j]) - 1).sum()
+        terms.append((distance / 2 if alike()[i, j] else max(0, 7 - distance) / 2) + 0.3 * binary)
+    assert float(dsh(z, one_hot(*PAIRED), margin=7.0, regulariser=0.3)) == pytest.approx(np.mean(terms))
     assert float(dsh(z, one_hot(*PAIRED))) == float(dsh(z, one_hot(*PAIRED), margin=10.0))
 
 
@@ -352,6 +365,21 @@ def test_a_number_that_would_reverse_a_loss_is_refused_with_its_name(name: str, 
 def test_a_number_that_leaves_no_loss_is_refused_with_its_name():
     with pytest.raises(UsageError, match=r"--loss contrastive with temperature=0\.0 gives nan"):
         losses.require_usable("contrastive", {"temperature": 0.0}, classes=3, bits=8)
+
+
+@pytest.mark.parametrize(("name", "option"), [("hashnet", "alpha"), ("hashnet", "sharpest"), ("orthohash", "scale")])
+def test_an_option_that_leaves_no_gradient_is_refused_with_its_name(name: str, option: str):
+    with pytest.raises(UsageError, match=rf"--loss {name} with .*{option}=0\.0.* teaches nothing: its gradient is 0"):
+        losses.require_usable(name, losses.parse(name, {option: "0"}), classes=3, bits=8)
+
+
+@pytest.mark.parametrize("bits", [2, 12, 48])
+@pytest.mark.parametrize("classes", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_every_loss_is_usable_with_its_defaults(name: str, classes: int, bits: int):
+    if name in ("csq", "dpn", "orthohash") and classes > math.comb(bits, bits // 2):
+        pytest.skip("more classes than centres")
+    losses.require_usable(name, losses.parse(name, {}), classes, bits)
 
 
 def test_centres_of_many_classes_take_seconds_and_are_still_far_apart():

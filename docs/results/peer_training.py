@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 EXPERIMENT = runpy.run_path(str(HERE.parents[1] / "examples" / "cifar10" / "experiment.py"))
 PEERS = runpy.run_path(str(HERE / "peer_losses.py"))
 BACKBONE, SIDE, BATCH = "efficientnet_lite0", 64, 32
-SHOWN, BITS = 400, 64  # a power of two of bits, for which both have the same Hadamard centres
+SHOWN, BITS = 400, 64
 OPTIONS: dict[str, dict[str, float]] = {"dpsh": {"alpha": 0.1}, "hashnet": {"alpha": 0.1}, "csq": {"lambda": 1e-4}}
 SCALED = {"csq": 0.5}  # the peer's codes are tanh(u), ours tanh(z / 2): with u = z / 2 both start alike
 NAMES = {"dpsh": "DPSH", "hashnet": "HashNet", "csq": "CSQ"}
@@ -39,6 +39,8 @@ class Peer:
         self.config, self.labels, self.settings, self.step = config | OPTIONS[name], labels, settings, 0
         self.factor = SCALED.get(name, 1.0)
         self.loss = PEERS["classes_of"](folder / f"{NAMES[name]}.py")[f"{NAMES[name]}Loss"](self.config, BITS)
+        if hasattr(self.loss, "hash_targets"):
+            self.loss.hash_targets = PEERS["hash_targets"](labels.shape[1])
 
     def __call__(self, logits: Tensor, labels: Tensor, progress: float) -> Tensor:
         rows = sampling.draw(self.labels, self.settings.batch, self.settings.seed, self.step)

@@ -63,7 +63,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "D": {"entropy_on": "mixup"},
     "E": {},
     "F": {"entropy": "random"},
-    "G": {"fakes_as": "labels"},
+    "G": {"fakes_as": "labels", "entropy_weight": WEIGHT},  # not used, but one, whatever weights are swept
     "H": {"fakes_as": "both"},
     "I": {"entropy_weight": 0.0, "loss_options": {"smoothing": 0.1}},
 }
@@ -281,9 +281,8 @@ def _known(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
 
 
 def _apart(settings: dict[str, Any], validates: bool) -> tuple[Any, ...]:
-    """Return what else sets a run apart: its arithmetic, and to validate, where it is chosen, how it is trained."""
-    chosen = (settings["epochs"], settings["augment"]) if validates else ()
-    return settings["precision"], validates, *chosen
+    """Return what else sets a run apart: its arithmetic, its views and, where it is chosen, how long it is trained."""
+    return settings["precision"], settings["augment"], validates, settings["epochs"] if validates else None
 
 
 def _alike(line: dict[str, Any], key: tuple[Any, ...], settings: TrainSettings) -> bool:
@@ -311,7 +310,7 @@ def main() -> None:
     parser.add_argument("--weights", type=float, nargs="+", default=[WEIGHT])
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--validate", action="store_true")
-    parser.add_argument("--gan-steps", type=int, default=4000)
+    parser.add_argument("--gan-steps", type=int, default=8000)
     parser.add_argument("--work", type=Path, default=Path("experiment-work"))
     parser.add_argument("--results", type=Path, default=HERE / "results.jsonl")
     parser.add_argument("--remedies", nargs="+", choices=REMEDIES, default=["none"])

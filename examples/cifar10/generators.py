@@ -56,7 +56,11 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name in given.names:
         settings = GenerateSettings(
-            generator=registry.identify("generator", name, {}), minutes=given.minutes, count=given.count, flips=True
+            generator=registry.identify("generator", name, {}),
+            minutes=given.minutes,
+            count=given.count,
+            flips=True,
+            precision="float32",
         )
         made = pool.make(collection, str(given.images.name), settings, given.work / name, device=CPU)
         found = finish(made).fakes
@@ -65,7 +69,7 @@ def main() -> None:
                 "generator": name,
                 "minutes": given.minutes,
                 "steps": found.record["steps"],
-                "arithmetic": devices.settle(settings.precision, CPU),
+                "arithmetic": settings.precision,
                 "seconds_for_1000": round(seconds_to_draw(found, settings), 3),
                 "quality": found.record["quality"],
                 "settings": asdict(settings),

@@ -1,6 +1,7 @@
 """Gather lists, settings and figures of a finished run: `python record.py CIFAR-FOLDER OUT.json BITS [BITS ...]`."""
 
 import json
+import os
 import platform
 import sys
 from importlib.metadata import version
@@ -30,7 +31,8 @@ def main(images: Path, out: Path, lengths: list[str]) -> None:
         "fakes": {name: fakes[name] for name in ("generator", "settings", "count", "quality", "training_digest")},
         "runs": {bits: trained(bits) for bits in lengths},
         "made_with": {name: version(name) for name in ("ganhash", "torch", "timm", "onnxruntime", "numpy")}
-        | {"python": platform.python_version(), "machine": platform.machine()},
+        | {"python": platform.python_version(), "machine": platform.machine()}
+        | {"encode --runtime": os.environ.get("GANHASH_ENCODE_RUNTIME", "auto")},
     }
     out.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 

@@ -136,9 +136,9 @@ def arms(lines: list[Line]) -> str:
             "added to the loss",
             "entropy weight",
             "P1",
-            "less A, points",
+            "difference to A, points",
             "P1'",
-            "less A, points",
+            "difference to A, points",
             "gap to training, points",
         ]
         head += ["entropy: queries", "fakes", "mixtures", "seeds"]
@@ -158,7 +158,7 @@ def _mean(lines: list[Line], figure: str) -> str:
 
 def rivals(lines: list[Line]) -> str:
     """Return for each regime whether fakes beat what could explain their gain away, and which use of them does."""
-    head = ["H less each of these, points", *RIVALS]
+    head = ["H minus each of these, points", *RIVALS]
     rows = []
     for (dataset, backbone, side, bits, count, arithmetic), members in groups(lines, *REGIME).items():
         queries = [line for line in members if line["protocol"] == "P1"]
@@ -194,11 +194,11 @@ def lengths(lines: list[Line]) -> str:
         rows = []
         for (bits, arithmetic), runs in groups(members, "bits", "precision").items():
             bare = [line for line in runs if line["arm"] == "A"]
-            compared = (("D", "A"), ("H", "A"), ("H", "D"))
-            differences = [signed(paired(runs, *arms)) for arms in compared]
-            rows.append([str(bits), arithmetic, _mean(bare, "map"), *differences, str(len(bare))])
+            compared = [paired(runs, *arms) for arms in (("D", "A"), ("H", "A"), ("H", "D"))]
+            seeds = min(len(some) for some in compared if some)
+            rows.append([str(bits), arithmetic, _mean(bare, "map"), *map(signed, compared), str(seeds)])
         title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels**"
-        head = ["bits", "arithmetic", "A nothing", "D less A, points", "H less A, points", "H less D, points", "seeds"]
+        head = ["bits", "arithmetic", "A nothing", "D - A, points", "H - A, points", "H - D, points", "seeds"]
         parts.append(f"{title}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 
@@ -214,7 +214,7 @@ def earlier(lines: list[Line]) -> str:
                 differences = paired(members, arm, "A")
                 name = f"{arm} {MEANING[arm]}"
                 rows.append([regime, name, _weight(arm, runs), signed(differences), str(len(differences))])
-    return table(["regime", "added to the loss", "entropy weight", "less A, points", "seeds"], rows)
+    return table(["regime", "added to the loss", "entropy weight", "difference to A, points", "seeds"], rows)
 
 
 def weights(lines: list[Line]) -> str:
@@ -227,7 +227,7 @@ def weights(lines: list[Line]) -> str:
         name, score = f"{arm} {MEANING[arm]}", _mean(members, "map")
         rows.append([arithmetic, name, f"{weight:g}", score, without, bare, str(len(members))])
     head = ["arithmetic", "added to the loss", "entropy weight", "validation mAP@all"]
-    return table([*head, "less weight 0, points", "less A, points", "seeds"], rows)
+    return table([*head, "difference to weight 0, points", "difference to A, points", "seeds"], rows)
 
 
 def _less(members: list[Line], lines: list[Line], other: str) -> str:
@@ -276,7 +276,7 @@ def precision(lines: list[Line]) -> str:
         alike = _beside(runs, named, "backbone", "side", "images_per_class")
         against = "" if name == "float32" else signed(paired(alike, name, "float32"))
         rows.append([f"`{backbone}` at {side}", str(count), name, _mean(runs, "map"), against, str(len(runs))])
-    head = ["backbone", "images a class", "arithmetic", "validation mAP@all", "less float32, points", "seeds"]
+    head = ["backbone", "images a class", "arithmetic", "validation mAP@all", "difference to float32, points", "seeds"]
     return table(head, rows)
 
 
@@ -292,10 +292,31 @@ def remedies(lines: list[Line]) -> str:
             against = "" if itself else signed(paired([*_as(bare, "bare"), *_as(runs, "this")], "this", "bare"))
             train = _mean(runs, "map_train")
             used = "" if arm == "G" else f"{weight:g}"
-            rows.append([remedy, f"{arm} {MEANING[arm]}", used, _mean(runs, "map"), against, train, str(len(runs))])
-        head = ["what", "arm", "entropy weight", "validation mAP@all", "less A, points", "training mAP@all", "seeds"]
+            usual = [line for line in members if (line["arm"], line["remedy"]) == (arm, "none")]
+            what = _changed(runs[0], usual[0]) if usual else remedy
+            rows.append([what, f"{arm} {MEANING[arm]}", used, _mean(runs, "map"), against, train, str(len(runs))])
+        rows.sort(key=lambda row: bool(row[0]))  # what nothing was changed of comes first
+        head = [
+            "changed",
+            "arm",
+            "entropy weight",
+            "validation mAP@all",
+            "difference to A, points",
+            "training mAP@all",
+            "seeds",
+        ]
         parts.append(f"**{dataset}, {count} images a class, `{loss}`, {arithmetic}**\n\n{table(head, rows)}")
     return "\n\n".join(parts)
+
+
+def _changed(line: Line, usual: Line) -> str:
+    """Show the settings of a run that differ from the usual ones.
+
+    >>> _changed({"settings": {"augment": "trivial", "bits": 48}}, {"settings": {"augment": "crop", "bits": 48}})
+    '`augment=trivial`'
+    """
+    pairs = ((name, value) for name, value in line["settings"].items() if value != usual["settings"][name])
+    return ", ".join(f"`{name}={value}`" for name, value in pairs)
 
 
 def _as(lines: list[Line], arm: str) -> list[Line]:
@@ -307,15 +328,17 @@ def losses(lines: list[Line]) -> str:
     parts = []
     for (dataset, backbone, side, bits, count, arithmetic), members in groups(lines, *REGIME).items():
         rows = []
-        for (loss,), runs in groups(members, "loss").items():
+        named = [line | {"augment": line["settings"]["augment"]} for line in members]
+        for (loss, augment), runs in groups(named, "loss", "augment").items():
             of = groups(runs, "protocol")
             p1, prime = of[("P1",)], of[("P1'",)]
             gap = 100 * interval([line["map_train"] - line["map"] for line in p1])[0]
             labels = "no" if loss in UNLABELLED else "yes"
-            rows.append([f"`{loss}`", labels, _mean(p1, "map"), _mean(prime, "map"), f"{gap:.1f}", str(len(p1))])
-        rows.sort(key=lambda row: (row[1], float(row[2])))
+            views = augment if loss not in AT_ONCE else ""
+            rows.append([f"`{loss}`", labels, views, _mean(p1, "map"), _mean(prime, "map"), f"{gap:.1f}", str(len(p1))])
+        rows.sort(key=lambda row: (row[1], float(row[3])))
         title = f"**{dataset}, {count} images a class, `{backbone}` at {side} pixels, {bits} bits, {arithmetic}**"
-        head = ["loss", "labels", "P1", "P1'", "gap to training, points", "seeds"]
+        head = ["loss", "labels", "augmentation", "P1", "P1'", "gap to training, points", "seeds"]
         parts.append(f"{title}\n\n{table(head, rows)}")
     return "\n\n".join(parts)
 

@@ -4,6 +4,7 @@
 #   sh run.sh CIFAR-FOLDER [BITS ...]    CIFAR-FOLDER holds train/CLASS/*.jpg and test/CLASS/*.jpg, 60,000 images;
 #                                        codes have 48 bits where no length is named, else each of those named
 #
+# GANHASH_ENCODE_RUNTIME=openvino, where it is installed, encodes the database faster; the record notes it.
 # On one core that computes in bfloat16 each length takes about 70 minutes, most of it training.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

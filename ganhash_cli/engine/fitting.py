@@ -224,7 +224,8 @@ def _labelled(
 ) -> Tensor:
     """Return the loss of realistic fakes, equally many of several classes, among this step's real images.
 
-    These move nothing here, neither the network nor a classifier: they have a loss of their own.
+    Codes of real images are constants here, for the network as for a classifier: they have a loss of their own. They
+    are felt only through the statistics by which the head normalises the fakes.
     """
     seed = derive(settings.seed, "labelled fakes")
     chosen = sampling.draw(fakes.labels, settings.fakes_in_a_step, seed, state.step)

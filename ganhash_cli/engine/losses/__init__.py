@@ -79,23 +79,30 @@ def call(name: str, known: Mapping[str, Any], options: Mapping[str, Value]) -> T
 def require_usable(name: str, options: Mapping[str, Value], classes: int, bits: int) -> None:
     """Try a loss on four images; `UsageError` where it cannot take so many classes or bits, or an option's value.
 
-    Every number that a loss takes is a size, a weight or a distance: below 0 it would reverse the loss.
+    Every number that a loss takes is a size, a weight or a distance: below 0 it would reverse the loss. Some leave
+    nothing of it at 0.
     """
     for option, value in options.items():
         if isinstance(value, float | int) and not 0 <= value < math.inf:
             raise UsageError(
                 f"--loss {name}: {option}={value:g} must be a number from 0", hint="docs/losses.md says what it takes"
             )
-    classes = max(1, classes)
-    logits, labels = torch.ones(4, bits), torch.eye(classes, dtype=torch.bool)[torch.arange(4) % classes]
-    known = {"logits": logits, "labels": labels, "second": logits, "seen": (logits, labels), "progress": 0.0}
+    views = torch.linspace(-1, 1, 8 * bits).sin().reshape(2, bits, 4).mT.contiguous().requires_grad_()
+    logits, second = views
+    labels = torch.eye(max(1, classes), dtype=torch.bool)[torch.tensor([0, 0, 1, 1]).clamp(max=max(0, classes - 1))]
+    known = {"logits": logits, "labels": labels, "second": second, "seen": (logits, labels), "progress": 1.0}
     try:
-        with torch.no_grad():
-            value = float(call(name, {**known, "classifier": torch.nn.Linear(bits, classes)}, options))
+        loss = call(name, {**known, "classifier": torch.nn.Linear(bits, labels.shape[1])}, options)
+        (slope,) = torch.autograd.grad(loss, views)
     except ValueError as error:
         raise UsageError(f"--loss {name}: {error}", hint="docs/losses.md says what it takes") from error
-    if not math.isfinite(value):
-        given = ", ".join(f"{option}={value}" for option, value in options.items())
+    given = ", ".join(f"{option}={value}" for option, value in options.items())
+    if not torch.isfinite(loss) or not torch.isfinite(slope).all():
         raise UsageError(
-            f"--loss {name} with {given} gives {value} for ordinary images", hint="docs/losses.md says what it takes"
+            f"--loss {name} with {given} gives {float(loss.detach())} for ordinary images",
+            hint="docs/losses.md says what it takes",
+        )
+    if classes > 1 and not slope.any():
+        raise UsageError(
+            f"--loss {name} with {given} teaches nothing: its gradient is 0", hint="docs/losses.md says what it takes"
         )

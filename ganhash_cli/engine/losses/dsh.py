@@ -11,12 +11,12 @@ def dsh(logits: Tensor, labels: Tensor, *, margin: float | None = None, regulari
 
     `logits` u are (N, bits), `labels` (N, classes) booleans. With D = ||u_i - u_j||^2 it is the mean over all pairs
     of D / 2 for similar and max(0, `margin` - D) / 2 for dissimilar ones, `margin` being twice the bits by default,
-    plus `regulariser` times the mean of ||u| - 1| (Liu et al. 2016, "Deep supervised hashing for fast image
-    retrieval").
+    plus `regulariser` times ||u| - 1| of either image, summed over the bits (Liu et al. 2016, "Deep supervised hashing
+    for fast image retrieval", eq. 4).
     """
     alike = similar(labels)
     length = logits.square().sum(1)
     distance = (length[:, None] + length[None] - 2 * logits @ logits.T).clamp(min=0)
     wide = 2.0 * logits.shape[1] if margin is None else margin
     pairs = torch.where(alike, distance, torch.relu(wide - distance)) / 2
-    return pairs.mean() + regulariser * (logits.abs() - 1).abs().mean()
+    return pairs.mean() + 2 * regulariser * (logits.abs() - 1).abs().sum(1).mean()

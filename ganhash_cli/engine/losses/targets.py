@@ -48,16 +48,17 @@ def centres(classes: int, bits: int, *, bernoulli: bool = False) -> NDArray[np.b
     """Return (classes, bits) hash centres, the same for the same numbers.
 
     Where `bits` is a power of two that has room, they are rows of a Hadamard matrix and of its negative, which
-    differ in half of the bits or in all (Yuan et al. 2020, algorithm 1). Otherwise, and with `bernoulli`, rows of as
-    many ones as zeros are drawn, and each is, of 1,000 such rows, the one whose nearest centre is farthest.
+    differ in half of the bits or in all (Yuan et al. 2020, algorithm 1), in an order in which bits repeat each other
+    least. Otherwise, and with `bernoulli`, rows of as many ones as zeros are drawn, and each is, of 1,000 such rows,
+    the one whose nearest centre is farthest.
 
     Raises `ValueError` where there are more classes than such rows.
 
     >>> centres(4, 4).astype(int).tolist()
-    [[1, 1, 1, 1], [1, 0, 1, 0], [1, 1, 0, 0], [1, 0, 0, 1]]
+    [[1, 0, 1, 0], [1, 1, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1]]
     """
     if bits & (bits - 1) == 0 and classes <= 2 * bits and not bernoulli:
-        rows = hadamard(bits)
+        rows = _varied(hadamard(bits))
         return np.concatenate([rows, ~rows])[:classes]
     room = math.comb(bits, bits // 2)
     if classes > room:
@@ -76,6 +77,20 @@ def centres(classes: int, bits: int, *, bernoulli: bool = False) -> NDArray[np.b
             known += 1
     found: NDArray[np.bool_] = chosen > 0
     return found
+
+
+def _varied(rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the rows of Sylvester's matrix in an order in which few already tell all bits apart.
+
+    Each row is a product of those whose numbers are powers of two, which come first: the first sixteen as they stand
+    repeat sixteen bits over and over. The row of ones comes last. All rows begin with a one, so that every second
+    product is turned round; to turn a factor would but put bits in another order.
+    """
+    number = np.arange(len(rows))
+    product = np.bitwise_count(number) > 1
+    turned = product & (np.cumsum(product) % 2 == 1)
+    varied: NDArray[np.bool_] = (rows ^ turned[:, None])[np.lexsort((number, product, number == 0))]
+    return varied
 
 
 def hadamard(order: int) -> NDArray[np.bool_]:

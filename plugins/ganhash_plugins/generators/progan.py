@@ -2,7 +2,8 @@
 
 Every level paints its own share of the image and looks at the image at its own size (the skips of Karras et al. 2020,
 arXiv:1912.04958), so that all levels stay in use. Spectral norm and the hinge loss hold the critic, which costs less
-than a gradient penalty.
+than a gradient penalty. Of the paper's own it has neither equalised learning rates nor the minibatch's standard
+deviation.
 """
 
 import math

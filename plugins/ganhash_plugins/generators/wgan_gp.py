@@ -1,7 +1,8 @@
-"""wgan-gp: a residual GAN with gradient penalty, after Gulrajani et al. 2017, arXiv:1704.00028.
+"""wgan-gp: a GAN with gradient penalty, after Gulrajani et al. 2017, arXiv:1704.00028.
 
-The critic also tells classes apart (Odena et al. 2017, arXiv:1610.09585), which is how the generator learns them. Layer
-norm in it, since a penalty on single images allows no batch norm (section 4 of the paper).
+Only the generator is residual; the critic is a plain stack of convolutions, which costs less. It also tells classes
+apart (Odena et al. 2017, arXiv:1610.09585), which is how the generator learns them. Layer norm in it, since a penalty
+on single images allows no batch norm (section 4 of the paper).
 """
 
 from typing import Literal

@@ -41,7 +41,10 @@ _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 """What torch says on a processor and on a GPU, where numpy raises `MemoryError`."""
 _BOXED = 60  # columns in which help has room in boxes
 
-Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks.")]
+Verbose = Annotated[
+    int,
+    typer.Option("-v", "--verbose", count=True, metavar="", show_default=False, help="Say more; -vv shows tracebacks."),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but results and errors.")]
 ProgressOption = Annotated[
     ProgressName, typer.Option("--progress", help="On stderr: bars or lines for people, or a JSON object a line.")

@@ -32,13 +32,14 @@ def _at_url(given: Given) -> bool:
 _REMOTE = _Idle(("name", "option"), lambda given: not _at_url(given), "needs an index at a URL, which --index names")
 _LOCAL = _Idle(("codes", "untrusted"), _at_url, "needs a codes file, and --index searches elsewhere")
 _NUL = "separates names on stdin"
+_UNNAMED = _Idle(("nul",), lambda given: given["images"] != "-", _NUL)
 _FITTED = _Idle(
     (
         *("epochs", "batch", "augment", "entropy", "entropy_weight", "entropy_on", "fakes", "fakes_as"),
         *("fakes_per_real", "fake_filter", "label_weight", "learning_rate", "weight_decay", "validation", "precision"),
     ),
     lambda given: given["loss"] == "itq",
-    "means nothing to --loss itq, which fits at once and takes no steps, as --loss contrastive does",
+    "means nothing to --loss itq, which fits at once; --loss contrastive takes steps",
 )
 _UNJUDGED = _Idle(
     ("validation",),
@@ -52,6 +53,7 @@ _MARKED = _Idle(
 )
 _IDLE = {
     "train": (
+        _UNNAMED,
         _FITTED,
         _UNJUDGED,
         _MARKED,
@@ -119,7 +121,8 @@ _IDLE = {
     ),
     "evaluate": (_REMOTE, _LOCAL),
     "serve": (_REMOTE, _LOCAL),
-    "encode": (_Idle(("nul",), lambda given: given["images"] != "-", _NUL),),
+    "encode": (_UNNAMED,),
+    "generate": (_UNNAMED,),
 }
 
 

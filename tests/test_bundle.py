@@ -39,18 +39,32 @@ def test_a_fingerprint_stays_what_it_is() -> None:
     assert found == "2ebfdde35c3bd5c697e909b59d73db542b066e3bc8ec69b588091e599ab8e4d9"
 
 
-def test_a_folder_without_a_description_holds_no_model(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no trained model") as raised:
-        Bundle.open(tmp_path)
-    assert raised.value.hint == "make one with `ganhash train FOLDER`, which needs no labels"
+@pytest.mark.parametrize(
+    ("name", "fault", "place"),
+    [
+        ("model", "model does not exist", ""),
+        ("other", "other does not exist", " --model other"),
+        ("my model", "my model holds no trained model", " --model 'my model'"),
+    ],
+)
+def test_where_no_model_is_a_command_is_named_that_makes_one_there(
+    name: str, fault: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my model").mkdir()
+    with pytest.raises(InputError, match=f"^{fault}$") as raised:
+        Bundle.open(Path(name))
+    assert raised.value.hint == f"make one with `ganhash train FOLDER{place}`, which needs no labels"
 
 
-@pytest.mark.parametrize("change", [{"format": "other"}, {"schema": 2}], ids=str)
-def test_another_format_is_refused_with_the_one_wanted(folder: Path, change: dict[str, Any]) -> None:
-    reseal(folder, **change)
-    there = {"format": "ganhash-bundle", "schema": 1} | change
-    message = rf"format {there['format']} {there['schema']}; this ganhash reads ganhash-bundle 1$"
-    refuse(folder, message, "use the ganhash that made it, or train again")
+def test_another_schema_is_refused_with_the_one_wanted(folder: Path) -> None:
+    reseal(folder, schema=2)
+    refuse(folder, "has schema 2; this ganhash reads 1$", "use the ganhash that made it, or train again")
+
+
+def test_a_description_of_something_else_describes_no_model(folder: Path) -> None:
+    write_json(folder / bundle.DESCRIPTION, {})
+    refuse(folder, "describes no model$")
 
 
 def test_a_description_that_is_changed_is_damaged(folder: Path) -> None:

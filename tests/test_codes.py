@@ -259,6 +259,13 @@ def test_a_file_of_another_kind_is_refused(spaced: Path, read: Callable[[Path], 
         read(spaced)
 
 
+@pytest.mark.parametrize("read", [codes.verify, codes.read_header])
+def test_a_photograph_is_no_damaged_codes_file(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" * 100)
+    with pytest.raises(InputError, match=r"photo\.png is no codes file$"):
+        read(tmp_path / "photo.png")
+
+
 def test_a_damaged_chunk_of_names_is_found_when_it_is_read(spaced: Path) -> None:
     codes.write(spaced, HEADER, rows())
     with h5py.File(spaced) as file:

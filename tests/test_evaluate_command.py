@@ -45,6 +45,19 @@ def record(printed: Printed, *options: str) -> dict[str, Any]:
     return found
 
 
+def test_one_list_may_hold_queries_and_database(capfd: Printed) -> None:
+    rows = [(path, "query" if path.parts[0] == "queries" else "database") for path in sorted(Path().rglob("*.png"))]
+    Path("list.csv").write_text(
+        "path,label,split\n" + "".join(f"{path},{path.parent.name},{split}\n" for path, split in rows)
+    )
+    code, out, err = run(capfd, "encode", "list.csv", "-o", "listed.h5", "--json")
+    assert (code, json.loads(out)["images"]) == (0, 7)
+    assert "left out 9 queries of the list: `ganhash evaluate` takes those" in err
+    known = record(capfd)
+    code, out, _ = run(capfd, "evaluate", "--queries", "list.csv", "--codes", "listed.h5", "--json")
+    assert (code, json.loads(out)) == (0, known)
+
+
 def signs(folder: str) -> list[tuple[str, np.ndarray]]:
     """Return the label and the bits of each image of a folder."""
     paths = sorted(Path(folder).rglob("*.png"))

@@ -95,12 +95,17 @@ def test_without_images_the_bundled_sample_is_used_and_named(
     assert json.loads(Path("fakes/fakes.json").read_text())["source"] == sample.TRAINED_ON
 
 
+@pytest.mark.parametrize(("end", "options"), [(b"\n", []), (b"\0", ["-0"])])
 def test_names_may_come_on_stdin(
-    coloured: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    coloured: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    end: bytes,
+    options: list[str],
 ) -> None:
-    names = b"\n".join(os.fsencode(path) for path in sorted(coloured.rglob("*.png"))[:3])
+    names = end.join(os.fsencode(path) for path in sorted(coloured.rglob("*.png"))[:3])
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(names)))
-    code, out, _ = run(capsys, "-", *QUICK)
+    code, out, _ = run(capsys, "-", *options, *QUICK)
     assert (code, "3 fakes" in out, Path("fakes/000002.png").exists()) == (0, True, True)
 
 

@@ -641,6 +641,22 @@ def test_a_split_column_is_kept(tmp_path: Path) -> None:
     assert [entry.split for entry in collection.entries] == ["train", "query"]
 
 
+def test_a_list_that_marks_queries_holds_them_and_what_they_search(tmp_path: Path) -> None:
+    text = "path,label,split\na.png,cat,test\nb/c.png,dog,{}\n"
+    for split in ("", "train", "val", "database"):
+        collection = listed(tmp_path, text.format(split))
+        assert paths(images.query_part(collection)) == [b"a.png"]
+        assert paths(images.database_part(collection)) == [b"b/c.png"]
+        assert images.database_part(collection).class_names == ("cat", "dog")
+    with pytest.raises(InputError, match="the list marks 2 images as test or query, and none to be searched"):
+        images.database_part(listed(tmp_path, text.format("query")))
+
+
+def test_a_list_that_marks_no_query_is_all_queries_or_all_database(tmp_path: Path) -> None:
+    collection = listed(tmp_path, "path,label,split\na.png,cat,\nb/c.png,cat,database\n")
+    assert images.query_part(collection) == images.database_part(collection) == collection
+
+
 def test_the_header_may_have_capitals_blanks_and_a_byte_order_mark(tmp_path: Path) -> None:
     assert labels(listed(tmp_path, "\ufeffPath, Label\r\na.png,cat\r\n\r\n")) == {b"a.png": ["cat"]}
 

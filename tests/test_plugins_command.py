@@ -50,10 +50,12 @@ def test_list_as_json_is_one_object_a_line() -> None:
 
 
 @pytest.mark.usefixtures("stranger")
-def test_show_prints_the_first_line_of_the_docstring_and_the_options() -> None:
+def test_show_prints_the_docstring_which_tells_of_the_options_and_their_defaults() -> None:
     assert run("show", "backbone", "odd").stdout.splitlines() == [
         "backbone odd, from stranger 1.2",
         "A network of one layer.",
+        "",
+        "More words.",
         "-B width\tint\t8",
         "-B weights\tstr or none\tNone",
     ]

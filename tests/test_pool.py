@@ -132,11 +132,14 @@ def test_the_default_size_is_the_median_short_side_within_reason(side: int, size
     assert pool.default_size(images.collect(tmp_path)) == size
 
 
-def test_one_class_and_one_image_are_enough(tmp_path: Path) -> None:
-    paint(tmp_path / "one" / "class" / "0.png", (200, 40, 40), seed=0)
-    made = make(tmp_path / "one", tmp_path / "fakes")
-    assert (made.class_names, len(made.images)) == (("class",), 1)
-    assert made.record["quality"]["frechet_distance"] is None
+def test_one_class_of_two_images_is_enough_and_one_image_is_not(tmp_path: Path) -> None:
+    paint(tmp_path / "two" / "class" / "0.png", (200, 40, 40), seed=0)
+    with pytest.raises(InputError, match="a generator learns from two images or more, and there is one"):
+        make(tmp_path / "two", tmp_path / "fakes")
+    assert not (tmp_path / "fakes").exists()
+    paint(tmp_path / "two" / "class" / "1.png", (200, 40, 40), seed=1)
+    made = make(tmp_path / "two", tmp_path / "fakes")
+    assert (made.class_names, len(made.images)) == (("class",), 2)
 
 
 def test_a_run_stopped_in_training_ends_in_equal_files(coloured: Path, tmp_path: Path) -> None:

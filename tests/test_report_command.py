@@ -283,7 +283,7 @@ def test_a_hostile_class_is_text_and_nothing_else(name: bytes, plain: str, capsy
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "why"),
     [
-        (["nothing"], 4, "nothing holds no trained model"),
+        (["nothing"], 4, "nothing does not exist"),
         (["--codes", "nothing.h5"], 4, "nothing.h5"),
         (["--queries", "nothing"], 4, "nothing"),
         (["--queries", "queries/blue/00.png"], 4, ""),

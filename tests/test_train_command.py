@@ -8,6 +8,7 @@ import pytest
 from ganhash_cli import console
 from ganhash_cli.commands import train
 from ganhash_cli.engine import differences, epochs
+from ganhash_cli.engine.images import Collection
 from linear_hash import write_bundle
 from test_encode_command import Printed
 
@@ -50,6 +51,12 @@ def test_the_score_of_a_model_is_told_with_the_epoch_that_is_kept(
         epochs.write(history, bundle.folder)
     train._report(bundle, json=False)
     assert said in capsys.readouterr().out
+
+
+def test_the_classes_that_were_found_are_named_the_first_ten_of_them() -> None:
+    names = tuple(f"{year}" for year in range(2000, 2012))
+    assert train._classes(Collection(b"/", (), ("cat", "dog"))) == "2 classes: cat, dog"
+    assert train._classes(Collection(b"/", (), names)).endswith(" 2008, 2009 and 2 more")
 
 
 def test_quiet_leaves_out_the_command_that_comes_next(

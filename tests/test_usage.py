@@ -124,6 +124,8 @@ URL = "postgresql://localhost/photos"
         ("query a -0", "-0 separates names on stdin and of -f"),
         ("query a --json -0", "-0 separates names on stdin and of -f"),
         ("encode a -0", "-0 separates names on stdin"),
+        ("generate a -0", "-0 separates names on stdin"),
+        ("train a -0", "-0 separates names on stdin"),
         ("query a.png --index ivf --rerank", "--index ivf allows no --rerank"),
         ("query a.png --index ivf --max-distance 3", "--index ivf allows no --max-distance"),
         ("train --loss itq --entropy-on mixup", "--entropy-on means nothing to --loss itq, which fits at once"),

@@ -31,7 +31,10 @@ def dedup(
     max_distance: Annotated[
         int | None,
         typer.Option(
-            metavar="<int>", min=0, help="Call near what differs in so many bits at most.", show_default="1 bit in 16"
+            metavar="<int>",
+            min=0,
+            help="Count images as near that differ in so many bits at most.",
+            show_default="1 bit in 16",
         ),
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Find only images of identical pixels.")] = False,
@@ -49,7 +52,7 @@ def dedup(
         ),
     ] = False,
     nul: Annotated[
-        bool, typer.Option("-0", help="The same, each name ended by NUL, as for `xargs -0`. In settings: nul.")
+        bool, typer.Option("-0", help="Print these names, each ended by NUL, as for `xargs -0`. In settings: nul.")
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Write a gallery, one HTML page.", show_default=False)] = None,
     untrusted: options.Untrusted = False,

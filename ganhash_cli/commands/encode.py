@@ -52,7 +52,7 @@ def encode(
     ] = NumericName.float32,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
-    nul: Annotated[bool, typer.Option("-0", help="Names on stdin are separated by NUL. In settings: nul.")] = False,
+    nul: options.Nul = False,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +79,12 @@ def encode(
     if bundle.source == sample.TRAINED_ON:
         console.note(f"{model}/ was trained on the bundled sample; `ganhash train FOLDER` fits it to your images")
     names = sources.names_on_stdin(nul=nul) if images == "-" else None
-    collection = pictures.collect(Path(images)) if names is None else pictures.from_names(names)
+    found = pictures.collect(Path(images)) if names is None else pictures.from_names(names)
+    collection = pictures.database_part(found)
+    if queries := len(found.entries) - len(collection.entries):
+        console.note(
+            f"left out {wording.counted(queries, 'query', 'queries')} of the list: `ganhash evaluate` takes those"
+        )
     if part:
         collection = pictures.shard_of(collection, part)
     report = console.follow(

@@ -34,7 +34,10 @@ def evaluate(
         Path | None, typer.Option(help="Write precision and recall by radius as CSV.", show_default=False)
     ] = None,
     rerank: Annotated[
-        bool, typer.Option("--rerank", help="Rank by asymmetric distance too: bits count by the query's sureness.")
+        bool,
+        typer.Option(
+            "--rerank", help="Rank by asymmetric distance too: a bit counts more, the surer the query's code is of it."
+        ),
     ] = False,
     allow_overlap: options.AllowOverlap = False,
     untrusted: options.Untrusted = False,
@@ -59,7 +62,7 @@ def evaluate(
         work = evaluation.evaluate(
             bundle,
             stored,
-            images.collect(queries),
+            images.query_part(images.collect(queries)),
             open_runtime(bundle, numeric=stored.header.numeric),
             k=k,
             r=r,

@@ -35,20 +35,32 @@ def generate(
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option(help="Fakes to draw. Default: one for each image, at most 10,000.", show_default=False),
+        typer.Option(
+            help=f"Fakes to draw, {GENERATE['count']}. Default: one for each image, at most 10,000.", show_default=False
+        ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Training steps. Default: 2,000, if --minutes is not given.", show_default=False)
+        int | None,
+        typer.Option(
+            help=f"Training steps, {GENERATE['steps']}. Default: 2,000, if --minutes is not given.", show_default=False
+        ),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Training time, instead of steps.", show_default=False)] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help=f"Training time, instead of steps, {GENERATE['minutes']}.", show_default=False),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(
-            help=f"Side of the fakes, {GENERATE['size']}. Default: the median short side, 28 to 64.", show_default=False
+            help=f"Side of the fakes in pixels, {GENERATE['size']}. Default: the median short side, 28 to 64.",
+            show_default=False,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Images in a step.")] = 64,
-    learning_rate: Annotated[float, typer.Option(help="Of the generator; the critic's is twice that.")] = 4e-4,
+    batch: Annotated[int, typer.Option(help=f"Images in a step, {GENERATE['batch']}.")] = 64,
+    learning_rate: Annotated[
+        float,
+        typer.Option(help=f"Learning rate of the generator, {GENERATE['learning_rate']}; the critic's is twice that."),
+    ] = 4e-4,
     augment: Annotated[
         str | None,
         typer.Option(
@@ -60,7 +72,10 @@ def generate(
     flips: Annotated[bool, typer.Option("--flips", help="Show mirrored images too.")] = False,
     consistency: Annotated[
         float,
-        typer.Option(help="Weight of the critic's agreement about two views of a real image; 10 is usual."),
+        typer.Option(
+            help="Weight of the critic's agreement about two views of a real image,"
+            f" {GENERATE['consistency']}; 10 is usual."
+        ),
     ] = 0.0,
     boundary: Annotated[
         bool, typer.Option("--boundary", help="Draw fakes between two classes, by mixtures of both.")
@@ -68,13 +83,14 @@ def generate(
     features: Annotated[
         str, typer.Option(help="Backbone whose features judge the fakes.", autocompletion=completion.backbones)
     ] = "efficientnet_lite0",
-    precision: Annotated[options.PrecisionName, typer.Option(help="Arithmetic of the forward pass.")] = (
-        options.PrecisionName.auto
-    ),
+    precision: Annotated[
+        options.PrecisionName, typer.Option(help="Arithmetic of the forward pass; auto is float32.")
+    ] = options.PrecisionName.auto,
     seed: options.Seed = 0,
     device: options.DeviceOption = options.DeviceName.auto,
     out: Annotated[Path, typer.Option("--output", "--out", "-o", help="Folder to write.")] = workspace.FAKES,
     join_timeout: options.JoinTimeout = ranks.JOIN_SECONDS,
+    nul: options.Nul = False,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     json: options.Json = False,
@@ -110,7 +126,7 @@ def generate(
     )
     where = devices.choose(device.value)
     devices.keep_freed_memory()
-    with ranks.joined(where, join_timeout), sources.open_training(images) as (collection, source):
+    with ranks.joined(where, join_timeout), sources.open_training(images, nul=nul) as (collection, source):
         console.note(f"computing on {where}{options.processes()}")
         if collection.entries and not collection.labelled:
             console.note(

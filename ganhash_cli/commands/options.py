@@ -35,6 +35,7 @@ class PrecisionName(StrEnum):
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, one object a line.")]
+Nul = Annotated[bool, typer.Option("-0", help="Names on stdin are separated by NUL. In settings: nul.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what an earlier run made.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be read.")]
 DeviceOption = Annotated[
@@ -52,7 +53,8 @@ Codes = Annotated[Path, typer.Option("--codes", help="Codes file made by `ganhas
 Untrusted = Annotated[
     bool,
     typer.Option(
-        "--untrusted", help="The codes are from strangers: first have a process with limits read all of them."
+        "--untrusted",
+        help="The codes are from strangers: check all of them first, in a process of little memory and time.",
     ),
 ]
 AllowOverlap = Annotated[

@@ -68,14 +68,15 @@ def show_plugin(
     """Show what a plugin is and which options it takes."""
     plugin = _find(kind, name)
     factory = plugin.load()
-    summary, options = (inspect.getdoc(factory) or "").partition("\n")[0], options_of(factory)
+    description, options = inspect.getdoc(factory) or "", options_of(factory)
     if json:
         listed = [{"name": o.name, "type": _type(o), "default": o.default} for o in options]
-        console.emit({**_facts(plugin), "summary": summary, "options": listed})
+        console.emit({**_facts(plugin), "summary": description.partition("\n")[0], "options": listed})
         return
     facts = _facts(plugin)
     console.say(console.safe("{kind} {name}, from {package} {version}".format(**facts)))
-    console.say(console.safe(summary))
+    for line in description.splitlines():
+        console.say(console.safe(line))
     flag = FLAGS[plugin.kind]
     console.table(["option", "type", "default"], [[f"{flag} {o.name}", _type(o), str(o.default)] for o in options])
 

@@ -21,7 +21,7 @@ def push(
 ) -> None:
     """Bring codes into an index that others can search. Again, only new and changed images are brought there.
 
-    Passwords belong into the environment or the files of the index, such as PGPASSWORD or ~/.pgpass.
+    Passwords belong in the environment or the files of the index, such as PGPASSWORD or ~/.pgpass.
     """
     from ganhash_cli.engine import pusher, remote
 

@@ -40,7 +40,10 @@ def query(
         typer.Option(metavar="<int>", min=0, help="Show none that differs in more bits.", show_default=False),
     ] = None,
     rerank: Annotated[
-        bool, typer.Option("--rerank", help="Order the nearest anew: bits count by the query's sureness.")
+        bool,
+        typer.Option(
+            "--rerank", help="Order the nearest anew: a bit counts more, the surer the query's code is of it."
+        ),
     ] = False,
     files: Annotated[bool, typer.Option("-f", "--files", help="Print file names only.")] = False,
     nul: Annotated[
@@ -236,7 +239,7 @@ def _collection(images: list[str], nul: bool) -> "Collection":
     if images == ["-"]:
         return pictures.from_names(sources.names_on_stdin(nul=nul))
     if len(images) == 1:
-        return pictures.collect(Path(images[0]))
+        return pictures.query_part(pictures.collect(Path(images[0])))
     if all(map(os.path.isdir, images)):
         raise usage.several("ganhash query", images, stdin=True)
     return pictures.from_names([os.fsencode(name) for name in images])

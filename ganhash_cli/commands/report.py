@@ -88,4 +88,4 @@ def _asked(
             f"the queries have nothing to search: {stored.why}",
             hint="`ganhash encode FOLDER` makes codes of this model",
         )
-    return images.collect(named), open_runtime(bundle, numeric=stored.header.numeric)
+    return images.query_part(images.collect(named)), open_runtime(bundle, numeric=stored.header.numeric)

@@ -18,13 +18,13 @@ _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")  #
 
 
 @contextmanager
-def open_training(images: str | None) -> "Iterator[tuple[Collection, str]]":
+def open_training(images: str | None, *, nul: bool = False) -> "Iterator[tuple[Collection, str]]":
     """Give the training images that `images` names, and what to call them; without a name, the bundled sample."""
     from ganhash_cli.engine import images as pictures
     from ganhash_cli.engine import sample
 
     if images == "-":
-        yield pictures.from_names(ranks.from_first(names_on_stdin)), "names on stdin"
+        yield pictures.from_names(ranks.from_first(lambda: names_on_stdin(nul=nul))), "names on stdin"
     elif images is not None:
         yield pictures.training_part(pictures.collect(Path(images))), images
     else:

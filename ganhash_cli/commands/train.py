@@ -14,6 +14,8 @@ from ganhash_cli.engine.limits import TRAIN, require_within
 from ganhash_cli.errors import InputError
 from ganhash_cli.settings import outranks, typed
 
+_SHOWN = 10  # names of classes
+
 if TYPE_CHECKING:
     from ganhash_cli.engine.bundle import Bundle
     from ganhash_cli.engine.images import Collection
@@ -91,19 +93,20 @@ def train(
         ),
     ] = None,
     bits: Annotated[int, typer.Option(help=f"Length of the codes, {TRAIN['bits']}.")] = 48,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 15,
-    batch: Annotated[int, typer.Option(help="Real images in a step.")] = 32,
+    epochs: Annotated[int, typer.Option(help=f"Passes over the training images, {TRAIN['epochs']}.")] = 15,
+    batch: Annotated[int, typer.Option(help=f"Real images in a step, {TRAIN['batch']}.")] = 32,
     size: Annotated[
         int | None,
         typer.Option(
-            help="Input square in pixels. Default: twice the median short side, from 64 to the backbone's own.",
+            help=f"Input square in pixels, {TRAIN['size']}. Default: twice the median short side, from 64 to the"
+            " backbone's own.",
             show_default=False,
         ),
     ] = None,
     augment: Annotated[
         Augment | None,
         typer.Option(
-            help="Vary training images by crops and flips; trivial also by one random change of each."
+            help="Vary training images by crops and flips; trivial adds one random change of colour or shape to each."
             " Default: crop, and trivial for contrastive.",
             show_default=False,
         ),
@@ -125,37 +128,52 @@ def train(
         ),
     ] = None,
     entropy: Annotated[Entropy, typer.Option(help="Form of the maximum-entropy loss on fakes.")] = Entropy.uniform,
-    entropy_weight: Annotated[float, typer.Option(help="Its weight; 0 turns it off.")] = 0.01,
+    entropy_weight: Annotated[
+        float, typer.Option(help=f"Weight of that loss, {TRAIN['entropy_weight']}; 0 turns it off.")
+    ] = 0.01,
     entropy_on: Annotated[
-        EntropyOn, typer.Option(help="What it is computed on: fakes, or a control that needs none.")
+        EntropyOn, typer.Option(help="What that loss is computed on: fakes, or a control that needs none.")
     ] = EntropyOn.fakes,
-    fakes_per_real: Annotated[float, typer.Option(help="Fakes in a step for each real image.")] = 0.5,
+    fakes_per_real: Annotated[
+        float, typer.Option(help=f"Fakes in a step for each real image, {TRAIN['fakes_per_real']}.")
+    ] = 0.5,
     fakes_as: Annotated[
         FakesAs, typer.Option(help="Use fakes for maximum entropy, as labelled images, or both, by their scores.")
     ] = FakesAs.entropy,
     fake_filter: Annotated[
-        float, typer.Option(help="Score from which a fake is labelled: how sure a classifier is of the class it sees.")
+        float,
+        typer.Option(
+            help="Score from which a fake is labelled, how sure a classifier is of the class it sees:"
+            f" {TRAIN['fake_filter']}."
+        ),
     ] = 0.5,
-    label_weight: Annotated[float, typer.Option(help="Weight of the loss on labelled fakes.")] = 1.0,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the one-cycle schedule.")] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.05,
+    label_weight: Annotated[
+        float, typer.Option(help=f"Weight of the loss on labelled fakes, {TRAIN['label_weight']}.")
+    ] = 1.0,
+    learning_rate: Annotated[
+        float, typer.Option(help=f"Peak of the one-cycle schedule, {TRAIN['learning_rate']}.")
+    ] = 1e-3,
+    weight_decay: Annotated[float, typer.Option(help=f"AdamW's weight decay, {TRAIN['weight_decay']}.")] = 0.05,
     validation: Annotated[
         float, typer.Option(help="Share of each class held out to choose the best epoch, 0 to 0.9.")
     ] = 0.1,
-    precision: Annotated[options.PrecisionName, typer.Option(help="Arithmetic of the forward pass.")] = (
-        options.PrecisionName.auto
-    ),
+    precision: Annotated[
+        options.PrecisionName,
+        typer.Option(help="Arithmetic of the forward pass; auto is bfloat16 where the processor computes in it."),
+    ] = options.PrecisionName.auto,
     seed: options.Seed = 0,
     device: options.DeviceOption = options.DeviceName.auto,
     fakes: Annotated[Path, typer.Option(help="Folder made by `ganhash generate`.")] = workspace.FAKES,
-    no_fakes: Annotated[bool, typer.Option("--no-fakes", help="Train without the regulariser.")] = False,
+    no_fakes: Annotated[bool, typer.Option("--no-fakes", help="Use no fakes.")] = False,
     model: Annotated[Path, typer.Option("--model", "-m", help="Folder to write.")] = workspace.MODEL,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write losses and validation mAP for TensorBoard too.")
     ] = False,
     tensorboard_folder: Annotated[
         Path | None,
-        typer.Option(help="Write them here. Default: tensorboard/ in the model's folder.", show_default=False),
+        typer.Option(
+            help="Write for TensorBoard here. Default: tensorboard/ in the model's folder.", show_default=False
+        ),
     ] = None,
     sync_batch_norm: Annotated[
         bool,
@@ -166,6 +184,7 @@ def train(
         ),
     ] = False,
     join_timeout: options.JoinTimeout = ranks.JOIN_SECONDS,
+    nul: options.Nul = False,
     overwrite: options.Overwrite = False,
     strict: options.Strict = False,
     json: options.Json = False,
@@ -183,9 +202,11 @@ def train(
     identity = backbones.identify(backbone, options.pairs(backbone_options, "-B"))
     where = devices.choose(device.value)
     devices.keep_freed_memory()
-    with ranks.joined(where, join_timeout), sources.open_training(images) as (collection, source):
+    with ranks.joined(where, join_timeout), sources.open_training(images, nul=nul) as (collection, source):
         console.note(f"computing on {where}{options.processes()}")
         chosen = loss or _suited(collection)
+        if collection.labelled and chosen not in (Loss.itq, Loss.contrastive):
+            console.note(_classes(collection))
         marked = any(entry.split == VALIDATION_SPLIT for entry in collection.entries)
         if useless := idle.error(context, loss=chosen, marked=marked):
             raise useless
@@ -250,6 +271,13 @@ def _suited(collection: "Collection") -> Loss:
         return Loss.triplet
     console.note("the images have no labels: fitting their codes by ITQ, on the backbone as it is (--loss itq)")
     return Loss.itq
+
+
+def _classes(collection: "Collection") -> str:
+    """Say which classes were found, since any sub-folder is one."""
+    names = collection.class_names
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return f"{wording.counted(len(names), 'class', 'classes')}: {console.safe(', '.join(names[:_SHOWN]))}{more}"
 
 
 def _varied(loss: Loss) -> Augment:

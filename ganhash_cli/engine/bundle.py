@@ -6,6 +6,8 @@ Reading a bundle needs no torch. Every file's SHA-256 stands in `bundle.json`, w
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,15 +78,18 @@ class Bundle:
                     f"{folder} holds a training that is not finished",
                     hint="the `ganhash train` command that began it goes on with it",
                 )
+            place = "" if folder == Path("model") else f" --model {shlex.quote(os.fspath(folder))}"
             raise InputError(
-                f"{folder} holds no trained model", hint="make one with `ganhash train FOLDER`, which needs no labels"
+                f"{folder} {'holds no trained model' if folder.exists() else 'does not exist'}",
+                hint=f"make one with `ganhash train FOLDER{place}`, which needs no labels",
             )
         record = files.read_json(path)
         seal = record.pop("sha256", None)
-        if record.get("format") != FORMAT or record.get("schema") != SCHEMA:
+        if record.get("format") != FORMAT:
+            raise CorruptError(f"{path} describes no model", hint=_AGAIN)
+        if record.get("schema") != SCHEMA:
             raise CorruptError(
-                f"{path} has format {record.get('format')} {record.get('schema')};"
-                f" this ganhash reads {FORMAT} {SCHEMA}",
+                f"{path} has schema {record.get('schema')}; this ganhash reads {SCHEMA}",
                 hint="use the ganhash that made it, or train again",
             )
         if seal != files.json_digest(record):

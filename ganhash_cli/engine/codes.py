@@ -279,6 +279,10 @@ def _opened(path: Path, cache: int = _CACHE_BYTES) -> Iterator[tuple[IO[bytes], 
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     with stream:
+        if path.suffix.lower() not in _SUFFIXES and stream.read(len(_SIGNATURE)) != _SIGNATURE:
+            raise InputError(
+                f"{path} is no codes file", hint="name one that `ganhash encode` made, or make one of images"
+            )
         with _damage(path):
             if stream.seek(0, 2) > _MAX_FILE_BYTES:
                 raise CorruptError(f"it is larger than {_MAX_FILE_BYTES >> 30} GiB")
@@ -349,6 +353,9 @@ def _require_rising(name: str, block: NDArray[Any], longest: int) -> None:
         raise CorruptError(f"{name} rises by more than {longest} at once")
 
 
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SUFFIXES = (".h5", ".hdf5")
+"""Who names such a file means codes, and should it be none, it is damaged."""
 _FAULTS = {
     "truncated file": "it is cut short",
     "file signature not found": "it does not begin as an HDF5 file does",

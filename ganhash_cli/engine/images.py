@@ -36,7 +36,8 @@ OUR_FAKES = (b"fakes.json", b".work/plan.json")
 """What marks a folder of fakes, finished or not, which is no folder of training images."""
 VALIDATION_SPLIT = "val"
 TRAINING_SPLITS = ("", "train", VALIDATION_SPLIT)
-SPLITS = (*TRAINING_SPLITS, "test", "query", "database")
+QUERY_SPLITS = ("test", "query")
+SPLITS = (*TRAINING_SPLITS, *QUERY_SPLITS, "database")
 _SPLIT_NAMES = f"{', '.join(SPLITS[1:-1])} or {SPLITS[-1]}"
 _IN_MEMORY_BYTES = 2 << 30  # above this, decoded images lie in a temporary file that the system pages in
 
@@ -220,6 +221,27 @@ def training_part(collection: Collection) -> Collection:
     return replace(collection, entries=entries, class_names=tuple(collection.class_names[label] for label in seen))
 
 
+def query_part(collection: Collection) -> Collection:
+    """Return the images that a CSV marks as queries; all, where it marks none."""
+    marked = tuple(entry for entry in collection.entries if entry.split in QUERY_SPLITS)
+    return replace(collection, entries=marked) if marked else collection
+
+
+def database_part(collection: Collection) -> Collection:
+    """Return the images that are searched: all but those that a CSV marks as queries.
+
+    Raises `InputError` where it marks all of them so.
+    """
+    entries = tuple(entry for entry in collection.entries if entry.split not in QUERY_SPLITS)
+    if collection.entries and not entries:
+        raise InputError(
+            f"the list marks {wording.counted(len(collection.entries), 'image')} as {' or '.join(QUERY_SPLITS)},"
+            " and none to be searched",
+            hint="leave the split of the database empty, or write database",
+        )
+    return replace(collection, entries=entries)
+
+
 def shard_of(collection: Collection, shard: Shard) -> Collection:
     """Return the images of one shard, which may be none; `InputError` where the whole has none."""
     if not collection.entries:
@@ -314,7 +336,8 @@ def nothing_usable(collection: Collection, skipped: Iterable[Skipped] = ()) -> I
     if bad:
         first = f"{os.fsdecode(bad[0].path)}: {bad[0].reason}"
         looked = f"of {wording.counted(len(bad), 'image file')} none can be read; {first}"
-    return InputError(f"{root} holds no usable image ({looked})", hint="name a folder that holds images")
+    lists = "; paths in a CSV are relative to its own folder" if bad else ""
+    return InputError(f"{root} holds no usable image ({looked})", hint=f"name a folder that holds images{lists}")
 
 
 def _collection(

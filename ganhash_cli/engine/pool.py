@@ -70,10 +70,12 @@ def make(
     collection makes fakes without classes, as one without labels does. The same call again continues after a
     stop and returns at once when all is done.
 
-    Raises `InputError` where no image is usable, `UsageError` where `folder` holds something else.
+    Raises `InputError` where no two images are usable, `UsageError` where `folder` holds something else.
     """
     if not collection.entries:
         raise images.nothing_usable(collection, collection.skipped)
+    if len(collection.entries) == 1:
+        raise InputError("a generator learns from two images or more, and there is one", hint="name a folder of more")
     asked, settings = settings, _resolved(settings, collection)
     plan = {"settings": asdict(settings), "training_digest": images.content_digest(collection)}
     if ranks.from_first(lambda: plan) != plan:

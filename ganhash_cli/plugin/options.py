@@ -42,7 +42,8 @@ class Option:
             except (ValueError, KeyError):
                 continue
         wanted = " or ".join(kind.__name__ for kind in self.types if kind is not type(None))
-        raise UsageError(f"option {self.name}={text}: expected {wanted}", hint=f"the default is {self.default}")
+        left_out = "leave it out for what it is by itself" if self.default is None else f"the default is {self.default}"
+        raise UsageError(f"option {self.name}={text}: expected {wanted}", hint=left_out)
 
 
 def options_of(factory: Callable[..., Any]) -> tuple[Option, ...]:

@@ -4,7 +4,10 @@ from torch import Tensor, nn
 
 
 class SmallConv(nn.Module):
-    """Three stages of residual 3x3 convolutions, each of twice the width and half the size of the last."""
+    """Three stages of residual 3x3 convolutions, each of twice the width and half the size of the last.
+
+    `width` is the number of channels of the first.
+    """
 
     input_size = (3, 32, 32)
     mean = (0.5, 0.5, 0.5)

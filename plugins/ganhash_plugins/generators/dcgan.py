@@ -9,7 +9,10 @@ from ganhash_plugins.generators.parts import crop, pad
 
 
 class Dcgan(nn.Module):
-    """Noise to an image of any square size; classes are not looked at."""
+    """Noise to an image of any square size; classes are not looked at.
+
+    `latent_dim` numbers are the noise; `base` scales the channels of generator and critic.
+    """
 
     objective: Literal["nonsaturating"] = "nonsaturating"
     num_classes = None

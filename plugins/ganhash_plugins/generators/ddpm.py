@@ -18,7 +18,10 @@ OFFSET = 0.008  # of the cosine schedule (Nichol and Dhariwal 2021, arXiv:2102.0
 
 
 class Ddpm(nn.Module):
-    """Noise and class to an image of any square size; `num_classes` None leaves the classes out."""
+    """Noise and class to an image of any square size; `num_classes` None leaves the classes out.
+
+    `base` scales the channels, and is a multiple of 8; an image is drawn in `drawing_steps` steps of DDIM.
+    """
 
     mixes_classes = True
 

@@ -22,7 +22,10 @@ GROWN = 0.6
 
 
 class Progan(nn.Module):
-    """Noise and class to an image of any square size; `num_classes` None leaves the classes out."""
+    """Noise and class to an image of any square size; `num_classes` None leaves the classes out.
+
+    `latent_dim` numbers are the noise; `base` scales the channels of generator and critic.
+    """
 
     objective: Literal["hinge"] = "hinge"
     mixes_classes = True

@@ -16,7 +16,10 @@ from ganhash_plugins.generators.parts import ConditionalNorm, ProjectionScore, c
 
 
 class Sngan(nn.Module):
-    """Noise and class to an image of any square size; `num_classes` None leaves the classes out."""
+    """Noise and class to an image of any square size; `num_classes` None leaves the classes out.
+
+    `latent_dim` numbers are the noise; `base` and `critic_base` scale the channels of generator and critic.
+    """
 
     objective: Literal["hinge"] = "hinge"
     mixes_classes = True

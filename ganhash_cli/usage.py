@@ -13,6 +13,7 @@ from ganhash_cli import settings
 from ganhash_cli.errors import UsageError
 
 _NAMED = 3  # of words that are too many
+_NEAR = 0.75  # of 1, how alike options are that one is taken for the other
 _ALIKE = {"train": {"output": "model", "out": "model"}, "generate": {"output": "out", "model": "out"}}
 """By command, what others call otherwise."""
 _WORDS = (
@@ -27,8 +28,9 @@ _WORDS = (
 def message(error: Any) -> str:
     """Return what an error of Click says, on one line and in words."""
     said: str = error.format_message().partition("\n")[0].removesuffix(" Choose from:")  # the choices stand in the hint
-    if _elsewhere(error):
-        said = str(error.message)  # without options that are only spelt alike
+    if guesses := getattr(error, "possibilities", None):
+        alike = () if _elsewhere(error) else [each for each in guesses if _near(error.option_name, each)]
+        said = str(error.message) + (f" (did you mean {' or '.join(alike)}?)" if alike else "")
     for theirs, ours in _WORDS:
         said = re.sub(theirs, ours, said)
     return said
@@ -46,8 +48,19 @@ def hint(error: Any) -> str:
     given = re.match(r"'(.*)' is not one of ", getattr(error, "message", ""))
     if given and (close := difflib.get_close_matches(given[1], choices, n=1)):
         return f"did you mean {close[0]}?"
-    what = "commands" if hasattr(context and context.command, "commands") else "options"
-    return f"`{context.command_path if context else 'ganhash'} --help` lists the {what}"
+    if not context:  # Click does not say which command's option has no value
+        return "write a value behind it; the command's `--help` tells which it takes"
+    what = "commands" if hasattr(context.command, "commands") else "options"
+    return f"`{context.command_path} --help` lists the {what}"
+
+
+def _near(given: str, option: str) -> bool:
+    """Whether somebody who typed one option may have meant the other; Click guesses more freely.
+
+    >>> _near("--epoch", "--epochs"), _near("--bits", "--files")
+    (True, False)
+    """
+    return difflib.SequenceMatcher(None, given.strip("-"), option.strip("-")).ratio() > _NEAR
 
 
 def _elsewhere(error: Any) -> str:

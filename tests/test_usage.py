@@ -190,6 +190,20 @@ def test_a_setting_that_does_nothing_here_is_let_be(capsys: Printed, settings: s
     assert run(capsys, *words.split())[0] == 4  # for want of codes or a model
 
 
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("train --epoch 3", "No such option: --epoch (did you mean --epochs?)", "`ganhash train --help` lists"),
+        ("query q.png --bits 3", "No such option: --bits", "`ganhash query --help` lists the options"),
+        ("query q.png -k", "Option '-k' requires an argument.", "write a value behind it"),
+    ],
+)
+def test_an_option_is_guessed_only_where_it_is_near(capsys: Printed, words: str, message: str, hint: str) -> None:
+    code, _, error = run(capsys, *words.split())
+    first, second, *_ = error.splitlines()
+    assert (code, first, second.startswith(f"  hint: {hint}")) == (2, f"error: {message}", True)
+
+
 def test_several_folders_are_refused_with_the_ways_to_name_them(capsys: Printed) -> None:
     code, _, error = run(capsys, "encode", "a/", "my b")
     assert (code, error.splitlines()[0]) == (2, "error: ganhash encode takes one folder, not 2: a/, my b")

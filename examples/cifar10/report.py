@@ -461,6 +461,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
         "remedies": ("remedy", remedies),
         "long": ("long", remedies),
         "losses": ("losses", losses),
+        "defaults": ("defaults", validated),
         "unlabelled": ("unlabelled", validated),
         "tuning": ("tuning", validated),
         "choice": ("choice", validated),

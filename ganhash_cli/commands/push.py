@@ -24,8 +24,10 @@ def push(
     Passwords belong in the environment or the files of the index, such as PGPASSWORD or ~/.pgpass.
     """
     from ganhash_cli.engine import pusher, remote
+    from ganhash_cli.engine.codes import read_header
 
     options.examine(untrusted, codes)
+    read_header(codes)  # what is wrong with it shows before anybody is connected to
     with remote.opened(to, name, options.pairs(option, "-I"), read=not replace) as opened:
         report = console.follow(pusher.push(codes, opened, replace=replace))
         where = opened.path

@@ -287,9 +287,10 @@ def test_what_makes_a_model_anew_names_no_images_only_where_it_learned_from_the_
     assert (code, [each["mend"] for each in record["problems"]]) == (6, [wanted])
 
 
-def test_a_model_without_its_weights_is_damaged(capsys: Printed) -> None:
+@pytest.mark.parametrize("part", ["hasher.onnx", "bundle.json"])
+def test_a_model_that_lacks_a_part_is_damaged(part: str, capsys: Printed) -> None:
     fill()
-    Path("model/hasher.onnx").unlink()
+    Path("model", part).unlink()
     assert told(capsys)[0] == 6
 
 

@@ -112,10 +112,14 @@ def _fakes(folder: Path) -> Holding:
 def _model(folder: Path) -> Holding:
     if not folder.exists():
         return Holding("absent")
-    from ganhash_cli.engine.bundle import CHECKPOINTS, DESCRIPTION, Bundle
+    from ganhash_cli.engine.bundle import CHECKPOINTS, DESCRIPTION, ONNX, Bundle
 
     if not (folder / DESCRIPTION).exists():
-        return Holding("unfinished" if (folder / CHECKPOINTS).exists() else "other")
+        if (folder / CHECKPOINTS).exists():
+            return Holding("unfinished")
+        if (folder / ONNX).exists():
+            return Holding("damaged", detail=f"{folder / DESCRIPTION} is missing")
+        return Holding("other")
     found = Bundle.open(folder)
     try:
         for file in found.files:

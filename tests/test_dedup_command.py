@@ -353,11 +353,18 @@ def test_codes_that_would_lose_rows_labels_or_their_arithmetic_are_left_alone(
     assert Path("codes.h5").read_bytes() == before
 
 
-def test_codes_of_a_part_of_the_folder_s_images_take_the_others_in(capsys: Printed) -> None:
+def test_codes_that_left_images_of_the_folder_out_are_copied_and_not_added_to(capsys: Printed) -> None:
     paint_classes(Path("folder"), each=2)
-    run(capsys, "encode", "folder")
     shutil.copy("folder/red/00.png", "folder/copy.png")
-    assert "folder: 1 encoded, 6 kept; the codes are in codes.h5" in run(capsys, "dedup", "folder", "--exact")[2]
+    rows = [path.relative_to("folder") for path in sorted(Path("folder").rglob("*/*.png"))]
+    Path("folder/list.csv").write_text(
+        "path,label,split\n" + "".join(f"{row},{row.parent},\n" for row in rows) + "copy.png,,query\n"
+    )
+    run(capsys, "encode", "folder/list.csv")
+    before = Path("codes.h5").read_bytes()
+    assert "folder: 1 encoded, 6 kept; the codes are in folder.codes.h5" in run(capsys, "dedup", "folder", "--exact")[2]
+    assert "folder: 0 encoded, 7 kept; the codes are in folder.codes.h5" in run(capsys, "dedup", "folder", "--exact")[2]
+    assert Path("codes.h5").read_bytes() == before
 
 
 def test_where_no_place_is_free_nothing_is_replaced(capsys: Printed) -> None:

@@ -54,8 +54,21 @@ def test_one_list_may_hold_queries_and_database(capfd: Printed) -> None:
     assert (code, json.loads(out)["images"]) == (0, 7)
     assert "left out 9 queries of the list: `ganhash evaluate` takes those" in err
     known = record(capfd)
-    code, out, _ = run(capfd, "evaluate", "--queries", "list.csv", "--codes", "listed.h5", "--json")
+    evaluate = ("evaluate", "--queries", "list.csv", "--codes", "listed.h5", "--json")
+    code, out, _ = run(capfd, *evaluate)
     assert (code, json.loads(out)) == (0, known)
+
+
+def test_images_that_a_list_marks_as_queries_later_leave_the_database(capfd: Printed) -> None:
+    rows = [f"{path},{path.parent.name}" for path in sorted(Path("folder").rglob("*.png"))]
+    Path("list.csv").write_text("path,label,split\n" + "".join(f"{row},\n" for row in rows))
+    assert run(capfd, "encode", "list.csv", "-o", "listed.h5")[0] == 0
+    Path("list.csv").write_text(
+        "path,label,split\n" + "".join(f"{row},test\n" for row in rows[:2]) + "\n".join(rows[2:])
+    )
+    code, out, _ = run(capfd, "encode", "list.csv", "-o", "listed.h5", "--json")
+    found = json.loads(out)
+    assert (code, found["kept"], found["encoded"], found["dropped"]) == (0, 5, 0, 2)
 
 
 def signs(folder: str) -> list[tuple[str, np.ndarray]]:

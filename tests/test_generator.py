@@ -1,6 +1,7 @@
 """Generators keep their contract, learn by each objective, and resume to the same weights."""
 
 import copy
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 import stranger
 from cases import mostly_slow
-from ganhash_cli.engine import adversarial, checkpoint, diffaugment, gan, generator
+from ganhash_cli.engine import adversarial, checkpoint, diffaugment, gan, generator, stability
 from ganhash_cli.engine.gan import Data
 from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.progress import Progress, finish
@@ -310,9 +311,34 @@ def test_a_diverged_run_says_so(tmp_path: Path) -> None:
     chosen = settings(steps=60, generator=tiny(objective="wgan-gp"), batch=8, augment="none")
     with pytest.raises(UsageError, match=r"training of tiny diverged at step 1: critic (nan|-?inf), gradient nan"):
         trained(tmp_path, chosen, _huge())
-    step, record = checkpoint.load_latest(tmp_path) or (-1, {})
-    assert step == 0
-    assert all(bool(value.isfinite().all()) for name in ("network", "critic") for value in record[name].values())
+    assert checkpoint.load_latest(tmp_path) is None
+
+
+def test_where_the_generator_diverges_the_critic_is_saved_as_it_was_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gan, "CHECKPOINT_SECONDS", -1.0)
+    whole = checkpoint.load_latest(_saved(tmp_path / "whole", 2))
+    step, calls = gan._move_generator, itertools.count()
+    monkeypatch.setattr(gan, "_move_generator", lambda *given: step(*given) if next(calls) < 2 else _diverge(given[0]))
+    with pytest.raises(UsageError, match="diverged at step 3"):
+        _saved(tmp_path / "broken", 4)
+    broken = checkpoint.load_latest(tmp_path / "broken")
+    assert whole is not None
+    assert broken is not None
+    assert broken[0] == whole[0] == 2
+    for name in ("network", "critic"):
+        assert all(torch.equal(value, whole[1][name][key]) for key, value in broken[1][name].items())
+
+
+def _saved(folder: Path, steps: int) -> Path:
+    trained(folder, settings(steps=steps))
+    return folder
+
+
+def _diverge(state: Any) -> float:
+    stability.require_finite(state.optimisers["network"], {"network": float("nan")}, "training", state.step, "a state")
+    return 0.0
 
 
 def _huge() -> Data:

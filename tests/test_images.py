@@ -647,9 +647,25 @@ def test_a_list_that_marks_queries_holds_them_and_what_they_search(tmp_path: Pat
         collection = listed(tmp_path, text.format(split))
         assert paths(images.query_part(collection)) == [b"a.png"]
         assert paths(images.database_part(collection)) == [b"b/c.png"]
-        assert images.database_part(collection).class_names == ("cat", "dog")
+        assert images.database_part(collection).class_names == ("dog",)
+        assert images.database_part(collection).queries == {b"a.png"}
+        assert images.query_part(collection).class_names == ("cat",)
     with pytest.raises(InputError, match="the list marks 2 images as test or query, and none to be searched"):
         images.database_part(listed(tmp_path, text.format("query")))
+
+
+def test_a_missing_image_is_skipped_in_its_own_part_only(tmp_path: Path) -> None:
+    text = "path,label,split\na.png,cat,\nb/c.png,cat,query\ngone.png,cat,{}\n"
+    for split, in_queries, in_database in (("query", 1, 0), ("", 0, 1)):
+        collection = listed(tmp_path, text.format(split))
+        assert len(images.query_part(collection).skipped) == in_queries
+        assert len(images.database_part(collection).skipped) == in_database
+        assert len(images.training_part(collection).skipped) == in_database
+
+
+def test_where_all_queries_are_missing_the_database_does_not_take_their_place(tmp_path: Path) -> None:
+    collection = images.query_part(listed(tmp_path, "path,label,split\na.png,cat,\ngone.png,cat,query\n"))
+    assert (collection.entries, len(collection.skipped)) == ((), 1)
 
 
 def test_a_list_that_marks_no_query_is_all_queries_or_all_database(tmp_path: Path) -> None:

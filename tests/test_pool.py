@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,9 @@ def test_one_class_of_two_images_is_enough_and_one_image_is_not(tmp_path: Path) 
     paint(tmp_path / "two" / "class" / "0.png", (200, 40, 40), seed=0)
     with pytest.raises(InputError, match="a generator learns from two images or more, and there is one"):
         make(tmp_path / "two", tmp_path / "fakes")
+    (tmp_path / "two" / "class" / "bad.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="a generator learns from two images or more, and there is one"):
+        make(tmp_path / "two", tmp_path / "fakes")
     assert not (tmp_path / "fakes").exists()
     paint(tmp_path / "two" / "class" / "1.png", (200, 40, 40), seed=1)
     made = make(tmp_path / "two", tmp_path / "fakes")
@@ -235,6 +239,17 @@ def test_old_fakes_stay_whole_while_new_ones_are_made(coloured: Path, tmp_path: 
         pass
     work.close()
     assert Fakes.open(tmp_path / "fakes").record["settings"]["seed"] == 0
+
+
+def test_images_of_others_among_fakes_stay_where_these_are_replaced(coloured: Path, tmp_path: Path) -> None:
+    make(coloured, tmp_path / "fakes")
+    kept = tmp_path / "fakes" / "best" / "000000.png"
+    kept.parent.mkdir()
+    shutil.copy(tmp_path / "fakes" / "red" / "000000.png", kept)
+    (tmp_path / "fakes" / "empty").mkdir()
+    make(coloured, tmp_path / "fakes", seed=1, overwrite=True)
+    assert kept.exists()
+    assert (tmp_path / "fakes" / "empty").exists()
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

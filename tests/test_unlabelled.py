@@ -83,7 +83,7 @@ def test_the_bits_of_the_bundle_are_those_of_itq_on_the_features(tmp_path: Path)
     done, skipped = finish(fit(folder, tmp_path / "model"))
     pixels = np.stack(list(decoders.squares(sorted(map(bytes, folder.iterdir())), 32)))
     torch.manual_seed(derive(0, "weights"))
-    x = backbones.feature_extractor(settings().backbone, CPU)(pixels)
+    x = backbones.feature_extractor(backbones.build(settings().backbone), CPU)(pixels)
     expected = (x - x.mean(0)) @ itq.fit(x, 8, seed=0).T
     assert skipped == ()
     assert np.array_equal(open_runtime(done).logits(pixels) >= 0, expected >= 0)

@@ -79,12 +79,11 @@ def encode(
     if bundle.source == sample.TRAINED_ON:
         console.note(f"{model}/ was trained on the bundled sample; `ganhash train FOLDER` fits it to your images")
     names = sources.names_on_stdin(nul=nul) if images == "-" else None
-    found = pictures.collect(Path(images)) if names is None else pictures.from_names(names)
-    collection = pictures.database_part(found)
-    if queries := len(found.entries) - len(collection.entries):
-        console.note(
-            f"left out {wording.counted(queries, 'query', 'queries')} of the list: `ganhash evaluate` takes those"
-        )
+    collection = pictures.collect(Path(images)) if names is None else pictures.from_names(names)
+    collection = pictures.database_part(collection)
+    if collection.queries:
+        count = wording.counted(len(collection.queries), "query", "queries")
+        console.note(f"left out {count} of the list: `ganhash evaluate` takes those")
     if part:
         collection = pictures.shard_of(collection, part)
     report = console.follow(

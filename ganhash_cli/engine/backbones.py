@@ -99,9 +99,9 @@ def normalise(images: Tensor, backbone: nn.Module) -> Tensor:
     return (images.float() / 255 - mean) / std
 
 
-def feature_extractor(identity: Identity, device: torch.device, batch: int = 64) -> Features:
+def feature_extractor(network: nn.Module, device: torch.device, batch: int = 64) -> Features:
     """Return a function from (N, S, S, 3) RGB bytes to (N, feature_dim) float32 features of a frozen backbone."""
-    backbone = build(identity).eval().to(device).to(memory_format=torch.channels_last)
+    backbone = network.eval().to(device).to(memory_format=torch.channels_last)
 
     def features(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = []

@@ -31,10 +31,9 @@ class Mixtures:
         return shares
 
 
-def mix(labels: Labels, seed: int) -> Mixtures:
-    """Give each fake of a class, (N,), another one of the classes that there are; two at least are needed."""
+def mix(labels: Labels, present: Labels, seed: int) -> Mixtures:
+    """Give each fake of a class, (N,), another one of the (C,) classes `present`: two or more, rising."""
     rng = np.random.default_rng(derive(seed, "boundary"))
-    present = np.unique(labels)
     place = np.searchsorted(present, labels)
     other = (place + rng.integers(1, len(present), len(labels))) % len(present)
     return Mixtures(labels, present[other], np.round(rng.uniform(*SHARE, len(labels)), 6))

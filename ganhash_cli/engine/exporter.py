@@ -70,7 +70,7 @@ class _OnBytes(nn.Module):
 def write_onnx(network: HashNet, side: int, path: Path) -> None:
     """Write the network as one ONNX file with a free batch size; input `images` (N, side, side, 3) bytes."""
     wrapped = _OnBytes(network).eval()
-    # Two different images: a batch of one would be taken for a constant.
+    # Two images: a batch of one would be taken for a constant.
     example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
     with _quiet_exporter():
         program = torch.onnx.export(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ WORK = ".work"
 SEAL = "sha256"
 _AGAIN = "make the fakes again: `ganhash generate IMAGES --overwrite`, of the images they were made of"
 _PLAIN = " _-+()&'!"
+_NUMBERED = re.compile(r"\d{6,}")  # of fakes
 _LONGEST = 200  # bytes of a folder's name; file systems allow 255
 
 
@@ -214,14 +216,21 @@ def complete(folder: Path, staged: Path, record: dict[str, Any], images: list[Fa
 
 
 def clear(folder: Path) -> None:
-    """Remove earlier fakes, the description first, so that what is left never looks whole; nothing else goes."""
+    """Remove earlier fakes, the description first, so that what is left never looks whole; nothing else goes.
+
+    Where there is no description that can be read, as after a kill in here, they are told by the form of their names.
+    """
+    try:
+        images = [folder / fake.path for fake in Fakes.read(folder).images]
+    except (InputError, CorruptError):
+        named = (*folder.glob("*.png"), *folder.glob("*/*.png"))
+        images = [path for path in named if _NUMBERED.fullmatch(path.stem) and path.parent.name != WORK]
     for name in (DESCRIPTION, GRID, WEIGHTS):
         (folder / name).unlink(missing_ok=True)
-    for image in [*folder.glob("*.png"), *folder.glob("*/*.png")]:
-        if image.stem.isdigit() and image.parent.name != WORK:
-            image.unlink()
-    for place in folder.iterdir():
-        if place.is_dir() and place.name != WORK and not any(place.iterdir()):
+    for image in images:
+        image.unlink(missing_ok=True)
+    for place in {image.parent for image in images} - {folder}:
+        if place.is_dir() and not any(place.iterdir()):
             place.rmdir()
 
 

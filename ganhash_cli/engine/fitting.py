@@ -31,7 +31,7 @@ from ganhash_cli.engine.training_state import TrainingState
 from ganhash_cli.errors import Interrupted, UsageError
 
 CHECKPOINT_SECONDS = 30.0
-VALIDATION_DATABASE = 500  # training images a validation query is compared with
+VALIDATION_DATABASE = 500  # training images, or up to twice as many, that a validation query is compared with
 REMEMBERED = 4096  # at most, of the images seen last, whose logits a loss on pairs is told beside those of its batch
 CENTRES_MOVE = 0.1  # of the way to the mean of a batch, which holds about four images of a class
 
@@ -50,6 +50,8 @@ def fit(
     ranks.require_shares(images, "images")
     if data.fakes or settings.entropy_on in CONTROLS:
         ranks.require_shares(settings.fakes_in_a_step, "fakes")
+    if data.fakes and len(data.fakes.realistic):
+        ranks.require_shares(len(_drawn(data.fakes, settings, 0)), "labelled fakes")
     per_epoch = math.ceil(len(data.training) / settings.batch)
     steps = settings.epochs * per_epoch
     state = training_state.start(network, data.labels.shape[1], settings, steps, device)
@@ -130,7 +132,7 @@ def _step(
     state.optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(torch.stack([weight * value for _, weight, value in terms]).sum())
     ranks.average_gradients(state.optimiser)
-    stability.require_finite(state.optimiser, figures, "training", state.step)
+    stability.require_finite(state.optimiser, figures, "training", state.step, "the state before that step is saved")
     _note_centres(state, logits, labels)
     state.seen = known.get("seen")
     ranks.average_statistics(state.network)
@@ -227,8 +229,7 @@ def _labelled(
     Codes of real images are constants here, for the network as for a classifier: they have a loss of their own. They
     are felt only through the statistics by which the head normalises the fakes.
     """
-    seed = derive(settings.seed, "labelled fakes")
-    chosen = sampling.draw(fakes.labels, settings.fakes_in_a_step, seed, state.step)
+    chosen = _drawn(fakes, settings, state.step)
     logits = _beside(state, fakes.realistic[chosen], real, settings, device)
     labels = torch.from_numpy(fakes.labels[chosen]).to(device)
     both = {"logits": torch.cat([known["logits"].detach(), logits]), "labels": torch.cat([known["labels"], labels])}
@@ -238,6 +239,11 @@ def _labelled(
         return torch.cat([scores[: len(real)].detach(), scores[len(real) :]])
 
     return losses.call(settings.loss, {**known, **both, "classifier": classifier}, settings.loss_options)
+
+
+def _drawn(fakes: sampling.Fakes, settings: TrainSettings, step: int) -> NDArray[np.int64]:
+    """Draw the rows of the labelled fakes of a step: as many as there can be equally many of each class."""
+    return sampling.draw(fakes.labels, settings.fakes_in_a_step, derive(settings.seed, "labelled fakes"), step)
 
 
 def _judge(state: TrainingState, data: TrainingData, epoch: int, device: torch.device) -> None:

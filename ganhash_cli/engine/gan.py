@@ -22,7 +22,7 @@ from ganhash_cli.engine.generator import GenerateSettings, contract
 from ganhash_cli.engine.progress import Progress, Rate, Work
 from ganhash_cli.engine.samples import Samples
 from ganhash_cli.engine.seeds import derive
-from ganhash_cli.errors import Interrupted, UsageError
+from ganhash_cli.errors import Interrupted
 from ganhash_cli.plugin.contracts import Adversarial, SelfTrained
 
 _LOG = logging.getLogger(__name__)
@@ -91,13 +91,13 @@ def train(
                 state.seconds = ranks.from_first(lambda: state.seconds)  # all must end after the same step
             if now - saved > CHECKPOINT_SECONDS:
                 _save(state, checkpoints)
-                saved = now
+                saved = time.monotonic()
             done = state.step if settings.steps else min(state.seconds, total)
             unit = "steps" if settings.steps else "s"
             figures["images/s"] = rate.after(settings.batch)
             name = f"training {settings.generator.name}"
             yield from ranks.together(Progress(name, done, total, figures, unit))
-    except (Interrupted, UsageError):
+    except Interrupted:  # not where it diverged: the critic may have moved in that step already
         _save(state, checkpoints)
         raise
     _save(state, checkpoints)
@@ -233,7 +233,8 @@ def _descend(loss: Tensor, state: _State, which: str, settings: GenerateSettings
     torch.autograd.backward(loss)
     ranks.average_gradients(optimiser)
     value = ranks.mean(float(loss.detach()))
-    stability.require_finite(optimiser, {which: value}, f"training of {settings.generator.name}", state.step)
+    run, saved = f"training of {settings.generator.name}", "what was saved before is kept"
+    stability.require_finite(optimiser, {which: value}, run, state.step, saved)
     optimiser.step()
     return value
 

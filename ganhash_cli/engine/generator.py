@@ -106,8 +106,7 @@ def _try_out(network: nn.Module, identity: Identity, image_size: tuple[int, int,
             if (shape := tuple(images.shape)) != (2, *image_size):
                 raise ValueError(f"two images have the shape {shape}, not {(2, *image_size)}")
             if hasattr(network, "critic"):
-                with torch.random.fork_rng(devices=[]):  # the critic that is trained is drawn as if there had been none
-                    cast(Adversarial, network).critic().eval()(images, labels)
+                cast(Adversarial, network).critic().eval()(images, labels)
     except Exception as error:  # a stranger's code fails in any way
         raise _broken(identity, f"it fails: {type(error).__name__}: {error}") from error
 

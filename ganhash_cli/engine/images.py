@@ -14,7 +14,7 @@ import itertools
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -59,6 +59,7 @@ class Skipped:
 
     path: bytes
     reason: str
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Collection:
     """The images of one source in the byte order of their paths; `labels` index `class_names`.
 
     With a `shard` they are those of that part, but `class_names` are those of all. `unread` are folders that are there
-    but could not be listed, and `unseen` are files that are there but could not be looked at.
+    but could not be listed, and `unseen` are files that are there but could not be looked at. `queries` are those that
+    a list names beside them.
     """
 
     root: bytes
@@ -76,6 +78,7 @@ class Collection:
     shard: Shard | None = None
     unread: tuple[bytes, ...] = ()
     unseen: tuple[Entry, ...] = ()
+    queries: frozenset[bytes] = frozenset()
 
     @property
     def labelled(self) -> bool:
@@ -212,34 +215,45 @@ def from_csv(file: Path) -> Collection:
 
 def training_part(collection: Collection) -> Collection:
     """Return the images that training may see, all but those whose CSV row names another split, and their classes."""
-    entries = tuple(entry for entry in collection.entries if entry.split in TRAINING_SPLITS)
-    seen = sorted({label for entry in entries for label in entry.labels})
-    if len(seen) == len(collection.class_names):
-        return replace(collection, entries=entries)
-    number_of = {label: number for number, label in enumerate(seen)}
-    entries = tuple(replace(entry, labels=tuple(number_of[label] for label in entry.labels)) for entry in entries)
-    return replace(collection, entries=entries, class_names=tuple(collection.class_names[label] for label in seen))
+    return _part(collection, TRAINING_SPLITS)
 
 
 def query_part(collection: Collection) -> Collection:
-    """Return the images that a CSV marks as queries; all, where it marks none."""
-    marked = tuple(entry for entry in collection.entries if entry.split in QUERY_SPLITS)
-    return replace(collection, entries=marked) if marked else collection
+    """Return the images that a CSV marks as queries, and their classes; all, where it marks none."""
+    found = _part(collection, QUERY_SPLITS)
+    return found if found.entries or found.skipped or found.unseen else collection
 
 
 def database_part(collection: Collection) -> Collection:
-    """Return the images that are searched: all but those that a CSV marks as queries.
+    """Return the images that are searched, all but those that a CSV marks as queries, and their classes.
 
     Raises `InputError` where it marks all of them so.
     """
-    entries = tuple(entry for entry in collection.entries if entry.split not in QUERY_SPLITS)
-    if collection.entries and not entries:
+    found = _part(collection, tuple(split for split in SPLITS if split not in QUERY_SPLITS))
+    if collection.entries and not found.entries:
         raise InputError(
             f"the list marks {wording.counted(len(collection.entries), 'image')} as {' or '.join(QUERY_SPLITS)},"
             " and none to be searched",
             hint="leave the split of the database empty, or write database",
         )
-    return replace(collection, entries=entries)
+    marked = {entry.path for entry in collection.entries if entry.split in QUERY_SPLITS}
+    return replace(found, queries=collection.queries | marked)
+
+
+def _part(collection: Collection, splits: Sequence[str]) -> Collection:
+    """Return the images of some splits, what of these was left out, and their classes."""
+    entries = tuple(entry for entry in collection.entries if entry.split in splits)
+    unseen = tuple(entry for entry in collection.unseen if entry.split in splits)
+    skipped = tuple(each for each in collection.skipped if each.split in splits)
+    seen = sorted({label for entry in (*entries, *unseen) for label in entry.labels})
+    if len(seen) < len(collection.class_names):
+        number_of = {label: number for number, label in enumerate(seen)}
+        entries, unseen = (
+            tuple(replace(entry, labels=tuple(number_of[label] for label in entry.labels)) for entry in some)
+            for some in (entries, unseen)
+        )
+    class_names = tuple(collection.class_names[label] for label in seen)
+    return replace(collection, entries=entries, unseen=unseen, skipped=skipped, class_names=class_names)
 
 
 def shard_of(collection: Collection, shard: Shard) -> Collection:
@@ -351,12 +365,13 @@ def _collection(
         try:
             status = os.stat(os.path.join(root, name))
         except (OSError, ValueError) as error:
-            skipped.append(Skipped(name, wording.fault(error) if isinstance(error, OSError) else str(error)))
+            fault = wording.fault(error) if isinstance(error, OSError) else str(error)
+            skipped.append(Skipped(name, fault, split))
             if isinstance(error, PermissionError):  # as where a folder may be listed, but not entered
                 unseen.append(Entry(name, 0, 0, labels, split))
             continue
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be waited for without end
-            skipped.append(Skipped(name, "not a regular file"))
+            skipped.append(Skipped(name, "not a regular file", split))
             continue
         entries.append(Entry(name, status.st_size, files.mtime_ns(status), labels, split))
     return Collection(root, tuple(entries), class_names, tuple(skipped), unseen=tuple(unseen))

@@ -43,8 +43,9 @@ def features(name: str, size: int, seed: int, device: torch.device) -> Features:
     """Return the features of a backbone for images of `size` pixels, scaled to what it can read."""
     identity = backbones.identify(name, {})
     torch.manual_seed(derive(seed, "features"))  # for a backbone that comes without weights
-    side = backbones.side_for(np.array([size]), backbones.build(identity))
-    extract = backbones.feature_extractor(identity, device)
+    backbone = backbones.build(identity)
+    side = backbones.side_for(np.array([size]), backbone)
+    extract = backbones.feature_extractor(backbone, device)
 
     def scaled(pixels: Pixels) -> NDArray[np.float32]:
         colour = torch.from_numpy(np.broadcast_to(pixels, (*pixels.shape[:3], 3)).copy()).permute(0, 3, 1, 2)

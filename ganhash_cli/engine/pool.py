@@ -74,8 +74,6 @@ def make(
     """
     if not collection.entries:
         raise images.nothing_usable(collection, collection.skipped)
-    if len(collection.entries) == 1:
-        raise InputError("a generator learns from two images or more, and there is one", hint="name a folder of more")
     asked, settings = settings, _resolved(settings, collection)
     plan = {"settings": asdict(settings), "training_digest": images.content_digest(collection)}
     if ranks.from_first(lambda: plan) != plan:
@@ -90,6 +88,10 @@ def make(
         with _begun(folder, plan, overwrite=overwrite) if ranks.first() else nullcontext() as scratch:
             loaded = yield from images.load(collection, settings.size or 0, strict=strict, scratch=scratch)
             real, unlabelled = _training(collection, loaded)
+            if len(real.pixels) == 1:
+                raise InputError(
+                    "a generator learns from two images or more, and there is one", hint="name a folder of more"
+                )
             names = () if real.labels is None else collection.class_names
             for name in names:
                 fakes.class_folder(name)  # one that is too long for a folder is refused before hours of training
@@ -210,7 +212,7 @@ def _network(real: Pictures, classes: int, settings: GenerateSettings, asked: Ge
     torch.manual_seed(derive(settings.seed, "weights"))
     _, height, width, channels = real.pixels.shape
     network = generator.build(settings.generator, (channels, height, width), classes or None)
-    _require_mixing(network, settings, classes)
+    _require_mixing(network, settings, 0 if real.labels is None else len(np.unique(real.labels)))
     _require_critic(network, asked)
     return network
 
@@ -243,7 +245,9 @@ def _written(
     count = settings.count or min(len(real.pixels), MOST_FAKES)
     classes = generator.contract(network).num_classes
     labels = None if classes is None else _spread(real.labels, count)
-    mixtures = boundary.mix(labels, settings.seed) if settings.boundary and labels is not None else None
+    mixtures = None
+    if settings.boundary and labels is not None and real.labels is not None:
+        mixtures = boundary.mix(labels, np.unique(real.labels), settings.seed)
     drawn_by = labels if mixtures is None else mixtures.table(classes or 0)
     fake = Pictures((yield from _drawn(network, drawn_by, count, settings.seed)), labels)
     names = () if labels is None else record["class_names"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from ganhash_cli.engine import codes, images, wording
+from ganhash_cli.engine import codes, files, images, wording
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
@@ -47,8 +48,11 @@ def require_fit(stored: StoredCodes, header: Header) -> None:
 
 
 def require_no_loss(stored: StoredCodes, collection: Collection) -> None:
-    """Refuse to drop rows whose files are still there: a list, or one image, is not all that a folder holds."""
-    listed = {entry.path for entry in collection.entries}
+    """Refuse to drop rows whose files are still there: a list, or one image, is not all that a folder holds.
+
+    Those that a list now marks as queries may go.
+    """
+    listed = {entry.path for entry in collection.entries} | collection.queries
     absent = [path for path in stored.paths() if path not in listed]
     there = next((path for path in absent if os.path.isfile(os.path.join(collection.root, path))), None)
     if there is not None:
@@ -99,27 +103,35 @@ def relabelled(stored: StoredCodes, collection: Collection) -> int:
 
 
 def place(bundle: Bundle, collection: Collection, usual: Path) -> Path:
-    """Return where a folder's codes are kept: the usual file, or where that holds others one named after the folder.
+    """Return where a folder's codes are kept: the usual file, or one named after the folder, which is made of it.
 
-    Others are those that cannot be brought up to date without losing rows or labels. Raises `UsageError` where both
-    hold such, which are never replaced.
+    The usual one may be of a list that leaves images out on purpose, so that it gets no row more; what it has is taken
+    over. Codes that cannot be brought up to date without losing rows or labels are never replaced: raises `UsageError`
+    where both are such.
     """
     named = usual.with_name(f"{os.fsdecode(os.path.basename(collection.root)) or 'root'}.{usual.name}")
-    for path in (usual, named):
-        if not path.exists() or _takes(path, bundle, collection):
-            return path
+    if not usual.exists() or _takes(usual, bundle, collection, all_there=True):
+        return usual
+    if not named.exists() and _takes(usual, bundle, collection):
+        with usual.open("rb") as source, files.atomic_write(named) as target:
+            shutil.copyfileobj(source, target)
+    if not named.exists() or _takes(named, bundle, collection):
+        return named
     raise UsageError(
         f"{usual} and {named} hold other codes: of other images, labels or parts, or of another model",
         hint="encode the folder into a file of its own with `ganhash encode FOLDER -o FILE`, and name that file",
     )
 
 
-def _takes(path: Path, bundle: Bundle, collection: Collection) -> bool:
+def _takes(path: Path, bundle: Bundle, collection: Collection, *, all_there: bool = False) -> bool:
+    """Whether a collection is encoded into codes without loss of a row or a label, or, if `all_there`, a row more."""
     with codes.open_codes(path) as stored:
         try:
             require_fit(stored, header_of(bundle, collection))
             wanted = with_unread(collection, stored)
             require_no_loss(stored, wanted)
         except (UsageError, MismatchError):
+            return False
+        if all_there and not {entry.path for entry in wanted.entries} <= set(stored.paths()):
             return False
         return not relabelled(stored, wanted)

@@ -27,7 +27,7 @@ def open_network(bundle: Bundle, precision: Precision) -> Callable[[NDArray[np.u
     device = devices.choose("auto")
     identity = Identity(**bundle.backbone)
     # Its own weights come from the bundle, so that no others need to be found.
-    bare = {"pretrained": False} if "pretrained" in identity.options else {}
+    bare = {name: none for name, none in (("pretrained", False), ("weights", None)) if name in identity.options}
     network = HashNet(backbones.build(identity, **bare), bundle.bits)
     try:
         network.load_state_dict(load(bundle.verified(bundle.weights)))

@@ -37,8 +37,8 @@ def target_bits(labels: Tensor, bits: int, *, bernoulli: bool = False) -> Tensor
     An image of several classes has the majority of their centres' bits, ties by bits drawn once for all (Yuan et al.
     2020), so that it lies between the centres and not on one of them.
     """
-    centre = torch.from_numpy(2.0 * centres(labels.shape[1], bits, bernoulli=bernoulli) - 1).to(labels.device)
-    votes = labels.double() @ centre
+    centre = torch.from_numpy(2 * centres(labels.shape[1], bits, bernoulli=bernoulli).astype(np.float32) - 1)
+    votes = labels.float() @ centre.to(labels.device)  # small whole numbers, exact; Apple's GPUs have no float64
     drawn = torch.from_numpy(np.random.default_rng(derive(0, "ties", bits)).integers(0, 2, bits)).to(labels.device)
     return torch.where(votes == 0, drawn, votes) > 0
 

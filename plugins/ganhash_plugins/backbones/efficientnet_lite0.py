@@ -38,9 +38,16 @@ class EfficientNetLite0(nn.Module):
         )
         if pretrained:
             self.body.load_state_dict(_translate(_read_weights(), self.body.state_dict()))
-        stages = cast(nn.Sequential, self.body.blocks)
-        parts = (self.body.conv_stem, self.body.bn1, *stages[:frozen]) if frozen else ()
-        self._frozen = tuple(cast(nn.Module, part).requires_grad_(False) for part in parts)
+        self._stages_frozen = frozen
+        for part in self._frozen:
+            part.requires_grad_(False)
+
+    @property
+    def _frozen(self) -> tuple[nn.Module, ...]:
+        # Looked up anew: what synchronises batch norms among processes puts others in their place.
+        stages = cast(nn.Sequential, self.body.blocks)[: self._stages_frozen]
+        stem = (self.body.conv_stem, self.body.bn1) if self._stages_frozen else ()
+        return tuple(cast(nn.Module, part) for part in (*stem, *stages))
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all but the frozen parts, whose batch norms keep their first statistics, too."""

@@ -127,9 +127,10 @@ class _Block(nn.Module):
 
 def _kept(moment: Tensor) -> Tensor:
     """Return the share of the image's variance that is left at a moment from -1, all of it, to 999, nearly none."""
-    angle = ((moment.double() + 1) / STEPS + OFFSET) / (1 + OFFSET) * math.pi / 2
+    # On the processor, since Apple's GPUs have no float64.
+    angle = ((moment.cpu().double() + 1) / STEPS + OFFSET) / (1 + OFFSET) * math.pi / 2
     start = math.cos(OFFSET / (1 + OFFSET) * math.pi / 2) ** 2
-    return (angle.cos().square() / start).clamp(1e-5, 1).float()
+    return (angle.cos().square() / start).clamp(1e-5, 1).float().to(moment.device)
 
 
 def _waves(moment: Tensor, width: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Images are listed by exact names and decoded in one canonical way, whatever is thrown at them."""
 
+import errno
 import hashlib
 import os
 import struct
@@ -20,7 +21,7 @@ from ganhash_cli.engine import decoders, decoding, fakes, images, parallel, pool
 from ganhash_cli.engine.decoding import Undecodable, decode, square
 from ganhash_cli.engine.parallel import Budget
 from ganhash_cli.engine.progress import finish
-from ganhash_cli.errors import InputError, UsageError
+from ganhash_cli.errors import InputError, StorageError, UsageError
 
 Array = NDArray[np.uint8]
 LOSSY_OR_NOT = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF"]
@@ -847,6 +848,18 @@ def test_what_does_not_fit_in_memory_is_loaded_all_the_same(tmp_path: Path, monk
     in_memory = finish(images.load(collection, 8)).array
     monkeypatch.setattr(images, "_IN_MEMORY_BYTES", 0)
     assert np.array_equal(finish(images.load(collection, 8, scratch=tmp_path)).array, in_memory)
+
+
+def test_a_disk_without_room_for_what_is_decoded_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "a.png")
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(images, "_IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        finish(images.load(images.from_folder(tmp_path), 8, scratch=tmp_path))
 
 
 def test_loading_says_how_far_it_is(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ ORDER = [
         "augment",
         "diffaugment",
         "fakes",
+        "rows",
         "sampling",
         "backbones",
         "quality",

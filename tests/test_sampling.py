@@ -8,6 +8,7 @@ import pytest
 
 from ganhash_cli.engine import images, sampling
 from ganhash_cli.engine.fakes import Judgement
+from ganhash_cli.engine.images import Entry
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.errors import UsageError
 from pictures import scored
@@ -34,6 +35,18 @@ def test_images_of_one_label_each_are_held_out_as_before():
     labels = np.eye(3, dtype=np.bool_)[np.repeat([0, 1, 2], [20, 10, 2])]
     held = sampling.hold_out(labels, 0.25, 0)
     assert labels[held].sum(0).tolist() == [5, 2, 0]
+
+
+def test_parts_of_the_images_are_no_copies_of_them():
+    entries = tuple(Entry(b"%d" % row, 0, 0, (row % 2,)) for row in range(20))
+    pixels = images.Pixels(np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1), entries, ())
+    collection = images.Collection(b"/", entries, ("a", "b"))
+    data = sampling.split(pixels, collection, None, 0.2, 0)
+    for part, count in ((data.training, 16), (data.validation, 4)):
+        assert np.shares_memory(part.array, pixels.array)
+        assert np.array_equal(np.asarray(part).ravel(), part.numbers)
+        assert len(part) == len(part[::2]) * 2 == count
+    assert np.shares_memory(sampling.whole(pixels).training.array, pixels.array)
 
 
 def test_a_batch_without_a_triplet_is_drawn_again():

@@ -243,7 +243,7 @@ def figures(
     sure = {f"entropy_{name}": _entropy(logits[name]) for name in places}
     if seen.fakes is not None and len(seen.fakes.ambiguous):
         every = max(1, len(seen.fakes.ambiguous) // 1000)  # they lie class by class
-        sure["entropy_fakes"] = _entropy(network.logits(seen.fakes.ambiguous[::every]))
+        sure["entropy_fakes"] = _entropy(network.logits(np.asarray(seen.fakes.ambiguous[::every])))
     rng = np.random.default_rng(derive(seed, "mixtures"))
     mixtures = ambiguous.mixup(seen.training, seen.labels, 500, rng)
     sure |= {

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_cli.engine.rows import Images
 from ganhash_cli.errors import UsageError
 
 Pixels = NDArray[np.uint8]
@@ -16,17 +17,17 @@ MIXED = (0.25, 0.75)  # the share of the first image in a mixture: neither is al
 MISSES = 1000  # draws without a dissimilar image, one after the other, that show that there are next to none
 
 
-def real(images: Pixels, labels: Labels, count: int, rng: np.random.Generator) -> Pixels:
+def real(images: Images, labels: Labels, count: int, rng: np.random.Generator) -> Pixels:
     """Return training images as they are: maximum entropy on real codes, as in JMLH (Shen et al. 2019)."""
     return images[rng.integers(0, len(images), count)]
 
 
-def noise(images: Pixels, labels: Labels, count: int, rng: np.random.Generator) -> Pixels:
+def noise(images: Images, labels: Labels, count: int, rng: np.random.Generator) -> Pixels:
     """Return images of independent random bytes."""
     return rng.integers(0, 256, (count, *images.shape[1:]), dtype=np.uint8)
 
 
-def mixup(images: Pixels, labels: Labels, count: int, rng: np.random.Generator) -> Pixels:
+def mixup(images: Images, labels: Labels, count: int, rng: np.random.Generator) -> Pixels:
     """Return weighted means of two images of different classes (Zhang et al. 2018, arXiv:1710.09412)."""
     first, second = (images[rows].astype(np.float32) for rows in pairs(labels, count, rng))
     share = rng.uniform(*MIXED, (count, 1, 1, 1)).astype(np.float32)
@@ -34,14 +35,14 @@ def mixup(images: Pixels, labels: Labels, count: int, rng: np.random.Generator) 
     return mixed
 
 
-def cutmix(images: Pixels, labels: Labels, count: int, rng: np.random.Generator) -> Pixels:
+def cutmix(images: Images, labels: Labels, count: int, rng: np.random.Generator) -> Pixels:
     """Return images with a box of an image of another class in them (Yun et al. 2019, arXiv:1905.04899)."""
     first, second = pairs(labels, count, rng)
-    mixed, side = images[first].copy(), images.shape[1]
+    mixed, others, side = images[first], images[second], images.shape[1]
     for number, share in enumerate(rng.uniform(*MIXED, count)):
         box = round(side * np.sqrt(share))
         top, left = rng.integers(0, side - box + 1, 2)
-        mixed[number, top : top + box, left : left + box] = images[second[number], top : top + box, left : left + box]
+        mixed[number, top : top + box, left : left + box] = others[number, top : top + box, left : left + box]
     return mixed
 
 
@@ -67,7 +68,7 @@ def pairs(labels: Labels, count: int, rng: np.random.Generator) -> tuple[NDArray
     return first, second
 
 
-CONTROLS: dict[str, Callable[[Pixels, Labels, int, np.random.Generator], Pixels]] = {
+CONTROLS: dict[str, Callable[[Images, Labels, int, np.random.Generator], Pixels]] = {
     "real": real,
     "noise": noise,
     "mixup": mixup,

@@ -24,6 +24,7 @@ from ganhash_cli.engine.bundle import CHECKPOINTS
 from ganhash_cli.engine.losses.entropy import ENTROPIES, share_at
 from ganhash_cli.engine.model import HashNet, logits_of, to_tensor, untracked
 from ganhash_cli.engine.progress import Progress, Rate, Work
+from ganhash_cli.engine.rows import Images
 from ganhash_cli.engine.sampling import TrainingData
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.train_settings import TrainSettings
@@ -268,7 +269,7 @@ def validation_map(network: HashNet, data: TrainingData, device: torch.device) -
     return metrics.mean_average_precision(queries, database, relevant)
 
 
-def _shared_logits(network: HashNet, pixels: Pixels, device: torch.device) -> NDArray[np.float32]:
-    """Return the (N, bits) logits of (N, S, S, 3) bytes in evaluation mode; each process computes its part."""
+def _shared_logits(network: HashNet, pixels: Images, device: torch.device) -> NDArray[np.float32]:
+    """Return the (N, bits) logits of images in evaluation mode; each process computes its part."""
     own = logits_of(network, pixels[ranks.part(len(pixels))], device)
     return ranks.gather(torch.from_numpy(own), len(pixels)).numpy()

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import io
 import itertools
+import math
 import os
 import stat
 import tempfile
@@ -319,6 +320,8 @@ def load(collection: Collection, side: int, *, strict: bool = False, scratch: Pa
         array = np.empty(shape, np.uint8)
     else:
         with tempfile.TemporaryFile(dir=scratch) as stream:
+            with files.storage_errors(Path(scratch or tempfile.gettempdir())):
+                _reserve(stream.fileno(), math.prod(shape))
             array = np.memmap(stream, np.uint8, "w+", shape=shape)
     entries: list[Entry] = []
     skipped = list(collection.skipped)
@@ -334,6 +337,12 @@ def load(collection: Collection, side: int, *, strict: bool = False, scratch: Pa
     if not entries:
         raise nothing_usable(collection, skipped)
     return Pixels(array[: len(entries)], tuple(entries), tuple(skipped))
+
+
+def _reserve(file: int, size: int) -> None:
+    """Give a file its space on the disk: a page that finds none later would kill the process without a word."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
 
 
 def refuse(path: bytes, reason: str, *, strict: bool) -> Skipped:

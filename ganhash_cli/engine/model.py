@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ganhash_cli.engine import backbones
+from ganhash_cli.engine.rows import Images
 
 # Logits start with this standard deviation: at 1 the relaxed codes crowd around 0 and triplets learn slowly.
 INITIAL_SCALE = 2.0
@@ -71,14 +72,12 @@ def untracked(network: HashNet) -> Iterator[None]:
             module.track_running_stats = True
 
 
-def to_tensor(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+def to_tensor(pixels: Images, device: torch.device) -> Tensor:
     """Turn (N, S, S, 3) bytes into an (N, 3, S, S) byte tensor in channels-last layout."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
 
 
-def logits_of(
-    network: HashNet, pixels: NDArray[np.uint8], device: torch.device, batch: int = 64
-) -> NDArray[np.float32]:
+def logits_of(network: HashNet, pixels: Images, device: torch.device, batch: int = 64) -> NDArray[np.float32]:
     """Return the (N, bits) logits of (N, S, S, 3) bytes, in evaluation mode and float32."""
     training = network.training
     network.eval()

@@ -225,7 +225,7 @@ def _trained(
     device: torch.device,
     samples: Samples | None,
 ) -> Work[gan.Trained]:
-    pixels = torch.from_numpy(np.ascontiguousarray(real.pixels.transpose(0, 3, 1, 2)))
+    pixels = torch.from_numpy(real.pixels).permute(0, 3, 1, 2)
     labels = None if real.labels is None else torch.from_numpy(real.labels)
     return (yield from gan.train(network, gan.Data(pixels, labels), settings, checkpoints, device, samples))
 

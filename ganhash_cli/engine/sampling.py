@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ganhash_cli.engine import images, wording
 from ganhash_cli.engine.fakes import Judgement
 from ganhash_cli.engine.images import Collection, Entry, Pixels
+from ganhash_cli.engine.rows import Images, Rows
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import InputError, UsageError
 
@@ -35,9 +36,9 @@ class Fakes:
     `between`, (A, 2), are the classes on whose boundary an ambiguous one lies, or -1.
     """
 
-    ambiguous: NDArray[np.uint8]
+    ambiguous: Images
     between: NDArray[np.int64]
-    realistic: NDArray[np.uint8]
+    realistic: Images
     labels: Labels
 
 
@@ -45,9 +46,9 @@ class Fakes:
 class TrainingData:
     """Decoded images with their label tables, and fakes or None."""
 
-    training: NDArray[np.uint8]
+    training: Images
     labels: Labels
-    validation: NDArray[np.uint8]
+    validation: Images
     validation_labels: Labels
     fakes: Fakes | None
 
@@ -234,7 +235,8 @@ def share_out(
             wording.counted(len(classes), "class", "classes"),
             threshold,
         )
-    return Fakes(pixels.array[others], between[others], pixels.array[good], labels[good])
+    ambiguous, realistic = (Rows(pixels.array, np.flatnonzero(some)) for some in (others, good))
+    return Fakes(ambiguous, between[others], realistic, labels[good])
 
 
 def split(pixels: Pixels, collection: Collection, fakes: Fakes | None, share: float, seed: int) -> TrainingData:
@@ -254,7 +256,8 @@ def split(pixels: Pixels, collection: Collection, fakes: Fakes | None, share: fl
     held = labelled & held
     taught = tuple(pixels.entries[row] for row in np.flatnonzero(kept))
     require_two_classes(collection, taught, but_val=bool(named.any()))
-    data = TrainingData(pixels.array[kept], labels[kept], pixels.array[held], labels[held], fakes)
+    training, validation = (Rows(pixels.array, np.flatnonzero(some)) for some in (kept, held))
+    data = TrainingData(training, labels[kept], validation, labels[held], fakes)
     tell_of_useless(data, collection.class_names, int((~labelled).sum()))
     return data
 
@@ -268,4 +271,4 @@ def whole(pixels: Pixels, fakes: Fakes | None = None) -> TrainingData:
     if (count := int(kept.sum())) < 2:
         raise InputError(f"{wording.counted(count, 'image')} to train on", hint="what tells images apart needs two")
     labels = np.zeros((count, 0), np.bool_)
-    return TrainingData(pixels.array[kept], labels, pixels.array[:0], labels[:0], fakes)
+    return TrainingData(Rows(pixels.array, np.flatnonzero(kept)), labels, pixels.array[:0], labels[:0], fakes)

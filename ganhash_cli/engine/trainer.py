@@ -118,7 +118,8 @@ def train(
             return _finished(run), ()
         beginning = model_folder.begun(folder, digest, settings, overwrite=overwrite)
         with beginning if ranks.first() else nullcontext():
-            pixels = yield from images.load(collection, side, strict=strict)
+            scratch = folder / bundle.CHECKPOINTS if ranks.first() else None
+            pixels = yield from images.load(collection, side, strict=strict, scratch=scratch)
             if settings.supervised:
                 _require_teaching(collection, pixels.entries, pixels.skipped)
                 sampling.tell_of_single_images(collection, pixels.entries)
@@ -167,7 +168,8 @@ def _data(run: _Run, pixels: Pixels) -> Work[TrainingData]:
 
 def _write(run: _Run, network: HashNet, pixels: Pixels, data: TrainingData, score: float | None) -> Work[Bundle]:
     """Write the weights and their ONNX form, check one against the other, and seal the bundle."""
-    probe = np.concatenate([data.validation, data.training[: exporter.PROBE]])[: exporter.PROBE]
+    first = [np.asarray(some[: exporter.PROBE]) for some in (data.validation, data.training)]
+    probe = np.concatenate(first)[: exporter.PROBE]
     check = yield from exporter.export(network, run.side, run.folder, probe)
     return bundle.write(
         run.folder,

@@ -14,6 +14,7 @@ from ganhash_cli.engine import backbones, itq, wording
 from ganhash_cli.engine.images import Collection
 from ganhash_cli.engine.model import INITIAL_SCALE, HashNet, to_tensor
 from ganhash_cli.engine.progress import Progress, Work
+from ganhash_cli.engine.rows import Images
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import InputError
 
@@ -30,7 +31,7 @@ def choose(collection: Collection, seed: int) -> Collection:
     return replace(collection, entries=tuple(collection.entries[row] for row in sorted(rows)))
 
 
-def fit(network: HashNet, pixels: NDArray[np.uint8], seed: int, device: torch.device) -> Work[float | None]:
+def fit(network: HashNet, pixels: Images, seed: int, device: torch.device) -> Work[float | None]:
     """Set the head of `network` from (N, S, S, 3) images; `InputError` where they are too few for its bits."""
     features = yield from _features(network.eval().to(device), pixels, device)
     bits = network.head.out_features
@@ -54,7 +55,7 @@ def fit(network: HashNet, pixels: NDArray[np.uint8], seed: int, device: torch.de
     return None
 
 
-def _features(network: HashNet, pixels: NDArray[np.uint8], device: torch.device) -> Work[NDArray[np.float32]]:
+def _features(network: HashNet, pixels: Images, device: torch.device) -> Work[NDArray[np.float32]]:
     """Return the (N, D) features of the backbone."""
     parts = []
     for start in range(0, len(pixels), BATCH):

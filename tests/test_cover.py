@@ -92,6 +92,16 @@ def test_the_nearest_are_all_the_nearest_of_the_whole_table(
     assert np.stack(finish(cover.nearest(codes[:70], codes[70:], most)), axis=1).tolist() == wanted
 
 
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("most", RADII)
+def test_the_codes_that_face_each_other_are_those_of_the_whole_table(length: int, most: int) -> None:
+    codes = clustered(length, 120, seed=most)
+    near = bits.hamming(codes[:70], codes[70:]) <= most
+    left, right = finish(cover.facing(codes[:70], codes[70:], most))
+    assert (left.tolist(), right.tolist()) == (near.any(axis=1).tolist(), near.any(axis=0).tolist())
+
+
 def test_both_ways_are_taken_where_each_pays() -> None:
     """Few bits apart among many codes, the parts tell most pairs apart; many bits apart, they tell nothing."""
     codes = np.random.default_rng(0).integers(0, 256, (4000, 8), dtype=np.uint8)

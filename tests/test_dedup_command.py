@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -351,6 +352,14 @@ def test_codes_that_would_lose_rows_labels_or_their_arithmetic_are_left_alone(
     code, _, error = run(capsys, "dedup", "folder", "--exact")
     assert (code, "the codes are in folder.codes.h5" in error) == (0, True), error
     assert Path("codes.h5").read_bytes() == before
+
+
+def test_codes_of_a_folder_take_in_the_images_that_came_since(capsys: Printed) -> None:
+    paint_classes(Path("folder"), each=2)
+    run(capsys, "encode", "folder")
+    time.sleep(0.05)  # file systems tell no shorter times apart
+    shutil.copy("folder/red/00.png", "folder/copy.png")
+    assert "folder: 1 encoded, 6 kept; the codes are in codes.h5" in run(capsys, "dedup", "folder", "--exact")[2]
 
 
 def test_codes_that_left_images_of_the_folder_out_are_copied_and_not_added_to(capsys: Printed) -> None:

@@ -30,7 +30,7 @@ from linear_hash import write_bundle
 from memory_index import KEPT, Memory
 from pictures import paint, paint_classes
 from reliability_card import record
-from stranger import with_memory
+from stranger import install, with_memory
 from test_encode_command import Printed, run
 
 URL = "memory://here"
@@ -227,6 +227,17 @@ def test_wrong_input_says_what_and_ends_with_its_code(
 ) -> None:
     ended, _, error = run(capsys, *arguments)
     assert (ended, said in error) == (code, True), error
+
+
+def test_two_indexes_of_one_scheme_are_both_named_until_one_is_chosen(
+    capsys: Printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, "another", "from memory_index import Memory as Plugin", "index", "zz")
+    code, _, error = run(capsys, "push", "--to", URL)
+    both = "memory:// is taken by index 'memory' of package stranger and by index 'zz' of package another"
+    assert (code, both in error, "set GANHASH_PLUGINS" in error, KEPT) == (2, True, True, {}), error
+    monkeypatch.setenv("GANHASH_PLUGINS", "another")
+    assert push(capsys)["added"] == 42
 
 
 def test_nothing_near_is_exit_10(capsys: Printed) -> None:

@@ -120,6 +120,17 @@ def nearest(left: Codes, right: Codes, most: int) -> Work[tuple[Ids, Ids]]:
     return found[0], found[1]
 
 
+def facing(left: Codes, right: Codes, most: int) -> Work[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Tell which left codes have a right one within `most` bits, (N,), and which right ones have a left one, (M,)."""
+    found = np.zeros(len(left), np.bool_), np.zeros(len(right), np.bool_)
+    for pairs in within(left, right, most):
+        found[0][pairs.left] = True
+        found[1][pairs.right] = True
+        if len(left) > _FEW:
+            yield Progress("comparing codes", int(pairs.share * len(left)), len(left), unit="codes")
+    return found
+
+
 def distances(left: Codes, right: Codes) -> NDArray[np.int32]:
     """Return the Hamming distance of each left code to the right one beside it, (N,)."""
     return _apart(_wide(left), _wide(right)).astype(np.int32)
@@ -176,9 +187,11 @@ def _masks(a: Words, b: Words, bits: int, most: int) -> list[Words] | None:
         parts = most + agree
         if parts > bits or comb(parts, agree) > _MOST_TABLES:
             break
+        cost = comb(parts, agree) * (len(a) + len(b)) * _KEY_COST
+        if cost >= best:
+            continue
         tables = [_mask(chosen, parts, bits) for chosen in combinations(range(parts), agree)]
-        cost = len(tables) * (len(a) + len(b)) * _KEY_COST
-        for mask in tables if cost < best else []:
+        for mask in tables:
             keys = np.sort(_keys(some[1], mask))
             lows, highs = (np.searchsorted(keys, _keys(some[0], mask), side) for side in ("left", "right"))
             cost += float((highs - lows).sum()) * scale * _PAIR_COST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import traceback
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast, get_args
@@ -128,8 +129,8 @@ def opened(
 
 
 def _plugin_for(address: Address) -> Plugin:
-    """Return the plugin that takes the address; one that cannot be loaded takes none."""
-    known: dict[str, Plugin] = {}
+    """Return the plugin that takes the address; one that cannot be loaded takes none, and two are a `UsageError`."""
+    known: dict[str, list[Plugin]] = defaultdict(list)
     broken = []
     for plugin in registry.plugins("index"):
         try:
@@ -137,9 +138,17 @@ def _plugin_for(address: Address) -> Plugin:
         except PluginError as error:
             broken.append(error.message)
             continue
-        known |= dict.fromkeys(schemes, plugin)
-    if address.scheme in known:
-        return known[address.scheme]
+        for scheme in schemes:
+            known[scheme].append(plugin)
+    owners = known.get(address.scheme, [])
+    named = sorted({f"index {plugin.name!r} of package {plugin.package}" for plugin in owners})
+    if len(named) > 1:
+        raise UsageError(
+            f"{address.scheme}:// is taken by {' and by '.join(named)}",
+            hint="uninstall one of them, or set GANHASH_PLUGINS to the package you want",
+        )
+    if owners:
+        return owners[0]
     listed = ", ".join(f"{scheme}://" for scheme in sorted(known)) or "none"
     raise UsageError(f"no index takes {address}", hint="; ".join([f"known are {listed}", *broken]))
 

@@ -105,7 +105,7 @@ def relabelled(stored: StoredCodes, collection: Collection) -> int:
 def place(bundle: Bundle, collection: Collection, usual: Path) -> Path:
     """Return where a folder's codes are kept: the usual file, or one named after the folder, which is made of it.
 
-    The usual one may be of a list that leaves images out on purpose, so that it gets no row more; what it has is taken
+    The usual one may be of a list that leaves images out on purpose: these it does not get, and what it has is taken
     over. Codes that cannot be brought up to date without losing rows or labels are never replaced: raises `UsageError`
     where both are such.
     """
@@ -124,7 +124,10 @@ def place(bundle: Bundle, collection: Collection, usual: Path) -> Path:
 
 
 def _takes(path: Path, bundle: Bundle, collection: Collection, *, all_there: bool = False) -> bool:
-    """Whether a collection is encoded into codes without loss of a row or a label, or, if `all_there`, a row more."""
+    """Whether a collection is encoded into codes without loss of a row or a label.
+
+    If `all_there`, nor may they leave out any of its images that were there when they were written.
+    """
     with codes.open_codes(path) as stored:
         try:
             require_fit(stored, header_of(bundle, collection))
@@ -132,6 +135,13 @@ def _takes(path: Path, bundle: Bundle, collection: Collection, *, all_there: boo
             require_no_loss(stored, wanted)
         except (UsageError, MismatchError):
             return False
-        if all_there and not {entry.path for entry in wanted.entries} <= set(stored.paths()):
+        if all_there and _leaves_out(stored, wanted):
             return False
         return not relabelled(stored, wanted)
+
+
+def _leaves_out(stored: StoredCodes, collection: Collection) -> bool:
+    """Whether an image has no row in codes that were written since it came to its place."""
+    known, written = set(stored.paths()), os.stat(stored.path).st_mtime_ns
+    others = (collection.file(entry) for entry in collection.entries if entry.path not in known)
+    return any(os.stat(file).st_ctime_ns <= written for file in others)

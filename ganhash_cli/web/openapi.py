@@ -9,6 +9,7 @@ from ganhash_cli.web.search import MOST_PAGE, PAGE, SOME
 from ganhash_cli.web.uploads import MOST_BYTES
 
 _TEXT, _WHOLE = {"type": "string"}, {"type": "integer", "minimum": 0}
+_USUAL = (400, 401, 403, 429, 503)  # what each address may be refused with that needs a token and computes
 _LIMIT = {"type": "integer", "minimum": 1, "maximum": MOST_PAGE}
 
 
@@ -22,11 +23,11 @@ def describe() -> dict[str, Any]:
             "description": "Similar images by Hamming distance. Rows, the ids, hold for the codes of one digest.",
         },
         "paths": {
-            "/healthz": {"get": _operation("Whether the server answers; needs no token.", "Health")},
-            "/api/about": {"get": _operation("What is searched, and what may be sent.", "About", 503)},
+            "/healthz": {"get": _operation("Whether the server answers; needs no token.", "Health", 400, 403)},
+            "/api/about": {"get": _operation("What is searched, and what may be sent.", "About", *_USUAL)},
             "/api/query": {
                 "post": {
-                    **_operation("The neighbours of an image.", "Neighbours", 400, 408, 413, 415, 422, 429, 503),
+                    **_operation("The neighbours of an image.", "Neighbours", *_USUAL, 408, 413, 415, 422),
                     "parameters": _VIEW,
                     "requestBody": {
                         "required": True,
@@ -37,13 +38,13 @@ def describe() -> dict[str, Any]:
             },
             "/api/neighbours": {
                 "get": {
-                    **_operation("The neighbours of a code, further pages, other limits.", "Neighbours", 400, 429, 503),
+                    **_operation("The neighbours of a code, further pages, other limits.", "Neighbours", *_USUAL),
                     "parameters": [_parameter("code", _TEXT, "Hexadecimal, from an answer.", required=True), *_VIEW],
                 }
             },
             "/api/images": {
                 "get": {
-                    **_operation("Some images, to start from, or the one of a path.", "Images", 400, 404, 429, 503),
+                    **_operation("Some images, to start from, or the one of a path.", "Images", *_USUAL, 404),
                     "parameters": [
                         _parameter("path", _TEXT, "That of the image, as an answer gave it."),
                         _parameter("limit", _LIMIT, f"How many to return, else {SOME}."),
@@ -59,7 +60,7 @@ def describe() -> dict[str, Any]:
                     ],
                     "responses": {
                         "200": {"description": "The image.", "content": {"image/jpeg": {}}},
-                        **_errors(400, 404, 409, 410, 422, 429, 503),
+                        **_errors(*_USUAL, 404, 409, 410, 422),
                     },
                 }
             },
@@ -74,7 +75,9 @@ def _operation(summary: str, schema: str, *errors: int) -> dict[str, Any]:
 
 
 def _errors(*statuses: int) -> dict[str, Any]:
-    return {str(status): {"description": _MEANINGS[status], "content": _content("Error")} for status in statuses}
+    return {
+        str(status): {"description": _MEANINGS[status], "content": _content("Error")} for status in sorted(statuses)
+    }
 
 
 def _content(schema: str) -> dict[str, Any]:
@@ -91,8 +94,10 @@ def _record(properties: dict[str, Any], optional: tuple[str, ...] = ()) -> dict[
 
 
 _MEANINGS = {
-    400: "A parameter is wrong, or nothing was sent.",
-    404: "There is no image of this id.",
+    400: "A parameter is wrong, nothing was sent, or the Host header names somebody else.",
+    401: "A token is needed: Authorization: Bearer TOKEN.",
+    403: "The page of another site asks.",
+    404: "There is no image of this id or path.",
     408: "The image did not come in time.",
     409: "The codes were replaced since.",
     410: "The image is missing, its file is not there now, or has changed its size since it was encoded.",

@@ -5,6 +5,7 @@ sent by itself. It is asked twice: of a server for this machine, and of one for 
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import unquote
 from starlette.types import Message, Scope
 
 from ganhash_cli.engine.bundle import Bundle
-from ganhash_cli.web import application
+from ganhash_cli.web import application, openapi
 from ganhash_cli.web.gate import LOOPBACK, Gate
 from ganhash_cli.web.live import LiveCodes
 from ganhash_cli.web.search import SearchFile
@@ -24,6 +25,8 @@ from serving import work_in
 TOKEN = "kAp4lUhX"
 SMALL = {"MOST_BYTES": 2_000, "MOST_HELD": 16_000, "_MOST_DRAINED": 16_000}
 """The limits of a body, which a text of a few kilobytes is to reach."""
+
+PATHS = openapi.describe()["paths"]
 
 SEEDS = [
     b"GET /api/about\nhost: localhost:8080\nauthorization: Bearer " + TOKEN.encode(),
@@ -88,6 +91,8 @@ def require_allowed(scope: Scope, content: bytes, sent: int, status: int, *, dem
     given = [(name, value.decode("latin-1").lower()) for name, value in scope["headers"]]
     hosts, origins = ([value for name, value in given if name == wanted] for wanted in (b"host", b"origin"))
     assert status < 500, "a bug"
+    described = PATHS.get(re.sub("(?<=^/thumbnail/)[^/]+$", "{id}", scope["path"]), {}).get(scope["method"].lower())
+    assert described is None or str(status) in described["responses"], "not described"
     if demands_token:
         assert status >= 400 or TOKEN in unquote(content.decode("latin-1")) or scope["path"] == "/healthz", "no token"
     else:

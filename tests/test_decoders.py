@@ -1,5 +1,6 @@
 """A decoder that dies, hangs or takes too much memory costs one file, and the others are decoded as if it were not."""
 
+import errno
 import json
 import os
 import signal
@@ -7,11 +8,13 @@ import subprocess
 import sys
 import time
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from ganhash_cli.engine import children, decoders, decoding, images
 from ganhash_cli.engine.decoders import Decoders
@@ -29,8 +32,8 @@ import os, signal, sys, time
 from ganhash_cli.engine import decoders, decoding
 decoders.SECONDS = 1
 sound = decoding.square
-def square(file, side, room=None):
-    name = os.path.basename(file)
+def square(file, side, room=None, memory=None):
+    name = os.path.basename(file) if isinstance(file, bytes) else file.getvalue()
     if name.startswith(b"dies"):
         os.kill(os.getpid(), signal.SIGSEGV)
     if name.startswith(b"hangs"):
@@ -47,7 +50,7 @@ def square(file, side, room=None):
     if name.startswith(b"once") and not os.path.exists(file + b".seen"):
         open(file + b".seen", "w").close()
         os.kill(os.getpid(), signal.SIGKILL)
-    return sound(file, side, room)
+    return sound(file, side, room, memory)
 decoding.square = square
 decoders.serve()
 """
@@ -146,6 +149,32 @@ def test_another_process_gives_the_same_pixels_and_reasons(tmp_path: Path, kind:
     assert digests[0] == decoding.picture_digest(files[0])
 
 
+@pytest.mark.parametrize("size", [(90, 70), (1500, 1000)])
+def test_a_content_gives_the_pixels_and_reasons_of_its_file(tmp_path: Path, size: tuple[int, int]) -> None:
+    file = tmp_path / "a.png"
+    Image.effect_noise(size, 50).save(file)
+    enough = 9 * size[0] * size[1]
+    with Decoders(1) as one:
+        for _ in range(2):  # nothing of the first is left to be read as the next
+            assert np.array_equal(one.content(file.read_bytes(), 24, enough), decoding.square(bytes(file), 24))
+            assert "a PNG is held whole" in str(one.content(file.read_bytes(), 24, enough - 1))
+            assert reasons([one.content(file.read_bytes()[:60], 24, enough)]).keys() == {0}
+
+
+def test_what_takes_too_long_alone_is_not_tried_again(broken: None) -> None:
+    with Decoders(1) as one:
+        assert str(one.content(b"spins", 24, 1000)) == "cannot be decoded within 30 s"
+        assert len(one._all) == 1 + 1  # and one for what comes next
+
+
+def test_a_content_on_which_a_process_was_killed_by_chance_is_tried_again(tmp_path: Path, broken: None) -> None:
+    content = Path(os.fsdecode(*painted(tmp_path, "a.png"))).read_bytes()
+    with Decoders(1) as one:
+        assert reasons([one.content(content, 24, 1 << 30)]) == {}
+        one._all[0]._child.kill()
+        assert reasons([one.content(content, 24, 1 << 30)]) == {}
+
+
 def test_many_files_come_in_their_order(tmp_path: Path) -> None:
     files = painted(tmp_path, *(f"{number:03}.png" for number in range(70)))
     wanted = [decoding.square(file, 16).tobytes() for file in files]
@@ -185,6 +214,21 @@ def test_a_process_that_cannot_start_is_a_storage_error(tmp_path: Path, monkeypa
         Decoders(1).start(1)
 
 
+def test_a_process_that_cannot_start_gives_its_place_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    files = painted(tmp_path, "a.png")
+    with Decoders(1) as one:
+        with monkeypatch.context() as patch:
+            patch.setattr(children, "start", refuse)
+            for ask in (partial(one.start, 1), partial(one.squares, files, 24)):
+                with pytest.raises(StorageError, match="Too many open files"):
+                    ask()
+                assert one._idle.qsize() == 1  # or the next one would wait for ever
+        assert reasons(one.squares(files, 24)) == {}
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -216,7 +260,7 @@ with Decoders(2).start(2) as two:
 def asked(program: str, side: int, *files: bytes, rooms: int = 0) -> list[tuple[bytes, bytes]]:
     """Return the messages of a process, up to its end, that is asked for some files and given so many rooms."""
     with children.start(program) as process:
-        line = json.dumps([side, [file.decode("latin-1") for file in files]]).encode() + b"\n"
+        line = json.dumps([side, None, [file.decode("latin-1") for file in files]]).encode() + b"\n"
         said, _ = process.communicate(line + b"\n" * rooms, timeout=60)
     messages = []
     while said:
@@ -262,6 +306,33 @@ def test_a_process_that_was_killed_between_two_questions_is_replaced(tmp_path: P
         one._all[0]._child.wait()
         assert reasons(one.squares(files, 24)) == {}
         assert len(one._all) == 2
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # what Pillow thinks of such files
+@pytest.mark.parametrize("kind", ["GIF", "TIFF"])
+def test_several_frames_that_are_cut_off_anywhere_are_at_most_undecodable(tmp_path: Path, kind: str) -> None:
+    """Pillow raises whatever it comes upon where it counts frames: IndexError, TypeError, SyntaxError, struct.error."""
+    frames = [Image.effect_noise((6, 6), 50).convert("RGB") for _ in range(2)]
+    file = tmp_path / "cut"
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+    content = file.read_bytes()
+    results = []
+    for length in range(1, len(content)):
+        file.write_bytes(content[:length])
+        results.append(decoding.attempt(lambda: decoding.picture_digest(bytes(file))))
+    assert any(reason.startswith("cannot be decoded: ") for reason in reasons(results).values())
+
+
+def test_out_of_memory_on_counting_frames_is_not_taken_for_a_bad_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> int:
+        raise MemoryError
+
+    (file,) = painted(tmp_path, "a.gif")
+    monkeypatch.setattr(GifImageFile, "n_frames", property(full))
+    with pytest.raises(MemoryError):
+        decoding.picture_digest(file)
 
 
 def test_equal_pictures_in_other_files_have_equal_digests(tmp_path: Path) -> None:

@@ -155,6 +155,19 @@ def test_a_second_run_computes_nothing_and_changes_nothing(folder: Path, out: Pa
     assert out.read_bytes() == before
 
 
+def test_damaged_codes_are_not_kept_under_a_new_checksum(folder: Path, out: Path) -> None:
+    run(folder, out)
+    content = bytearray(out.read_bytes())
+    with codes.open_codes(out) as stored:
+        at = content.index(stored.codes.tobytes())
+    content[at : at + 4] = bytes(byte ^ 1 for byte in content[at : at + 4])
+    out.write_bytes(content)
+    with pytest.raises(CorruptError, match=r"damaged: the checksum of codes is wrong$") as caught:
+        run(folder, out)
+    assert "--overwrite" in caught.value.hint
+    assert out.read_bytes() == content
+
+
 def test_overwrite_computes_everything_again(folder: Path, out: Path) -> None:
     run(folder, out)
     assert run(folder, out, overwrite=True).encoded == 72

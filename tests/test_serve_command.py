@@ -1,5 +1,6 @@
 """`ganhash serve` from the outside: a real server on loopback, asked over HTTP."""
 
+import asyncio
 import contextlib
 import http.client
 import io
@@ -15,20 +16,23 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import quote
 
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.applications import Starlette
 
 from ganhash_cli.commands import serve
-from ganhash_cli.engine import codes
+from ganhash_cli.engine import codes, decoders
 from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.errors import StorageError
-from ganhash_cli.web import application, live, openapi, server
+from ganhash_cli.web import application, live, openapi, server, uploads
 from ganhash_cli.web.gate import HEADERS
-from ganhash_cli.web.search import SearchFile
+from ganhash_cli.web.search import Search, SearchFile, View
 from ganhash_cli.web.turns import MOST_WAITING, Turns
 from ganhash_cli.web.uploads import MOST_BYTES, Uploads
 from linear_hash import BITS, write_bundle
@@ -296,6 +300,28 @@ def test_memory_is_given_back_after_large_uploads(served: Served, photo: bytes) 
     for body in (bytes(100_000_000), bytes(MOST_BYTES), png(20_000, 20_000)):
         assert served.ask("/api/query", body).status in (413, 422)
     assert peak() - before < 200_000, "kB"
+
+
+def test_an_upload_that_takes_too_long_is_given_up(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A JPEG of 0.3 MB that holds one scan 8,000 times would keep the one thread that computes busy for a minute."""
+    within_a_second = "from ganhash_cli.engine import decoders; decoders.SECONDS = 1; decoders.serve()"
+    monkeypatch.setattr(decoders, "_CHILD", within_a_second)
+    bundle = Bundle.open(workspace / "model")
+    with contextlib.closing(live.LiveCodes(workspace / "codes.h5", bundle)) as held:
+        search = SearchFile(bundle, held)
+        started = time.monotonic()
+        with pytest.raises(Undecodable, match="cannot be decoded within 30 s"):
+            search.query(repeating(8_000), View())
+        assert time.monotonic() - started < 15
+        assert search.query((workspace / FIRST).read_bytes(), View())["hits"][0]["distance"] == 0
+
+
+def repeating(scans: int) -> bytes:
+    """Return a grey progressive JPEG of 4400x4400 in which the last scan comes so many times more."""
+    file = io.BytesIO()
+    Image.new("L", (4400, 4400)).save(file, "JPEG", progressive=True)
+    content = file.getvalue()[: -len(b"\xff\xd9")]
+    return content + scans * content[content.rindex(b"\xff\xda") :] + b"\xff\xd9"
 
 
 def test_a_client_that_goes_while_it_sends_does_no_harm(served: Served, photo: bytes) -> None:
@@ -662,6 +688,53 @@ def test_beyond_the_queue_a_request_is_told_to_come_again(served: Served, worksp
     assert {answer.status for answer in answers} == {200, 429}
     assert {answer.headers["retry-after"] for answer in refused} == {"1"}
     require_alive(served, (workspace / FIRST).read_bytes())
+
+
+def test_what_waits_for_its_turn_counts_as_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine uploads of 10 bytes and more, where 85 may be held: the last is read to its end, but not kept."""
+    monkeypatch.setattr(uploads, "MOST_HELD", 85)
+    started, go_on, held, turns = threading.Event(), threading.Event(), Uploads(), Turns()
+
+    def wait(content: bytes, view: View) -> dict[str, int]:
+        started.set()
+        go_on.wait(2)
+        return {"held": held.held}
+
+    search = SimpleNamespace(width=BITS, query=wait)
+    app = application.build(cast(Search, search), turns, held)
+
+    async def ask_all() -> list[Answer]:
+        waiting = [asyncio.create_task(post(app, b"12345", b"67890")) for _ in range(8)]
+        await asyncio.to_thread(started.wait, 10)
+        while turns.waiting < 8:
+            await asyncio.sleep(0)
+        last = await post(app, b"12345", b"67890", b"more")
+        go_on.set()
+        return [last, *await asyncio.gather(*waiting)]
+
+    refused, *answered = asyncio.run(ask_all())
+    turns.close()
+    assert (refused.status, refused.json["error"]) == (429, "the server is busy with other images")
+    assert max(answer.json["held"] for answer in answered) == 80  # all that wait, as the first was computed
+    assert held.held == 0
+
+
+async def post(app: Starlette, *parts: bytes) -> Answer:
+    """Send an image in parts to an application in this process; all of them must have been read for an answer."""
+    messages, sent = [{"type": "http.request", "body": part, "more_body": True} for part in parts], list[Any]()
+    messages.append({"type": "http.request", "body": b"", "more_body": False})
+
+    async def receive() -> Any:
+        await asyncio.sleep(0)
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    address = {"path": "/api/query", "raw_path": b"/api/query", "query_string": b"", "root_path": ""}
+    await app({"type": "http", "method": "POST", **address, "headers": []}, receive, send)
+    assert messages == []
+    return Answer(sent[0]["status"], {}, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 def test_clients_that_send_slowly_hold_nobody_up(served: Served, photo: bytes) -> None:

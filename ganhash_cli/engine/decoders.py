@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from io import BytesIO
 from itertools import chain, islice
 from queue import SimpleQueue
 from types import TracebackType
@@ -39,6 +40,7 @@ _READY, _SQUARE, _DIGEST, _REASON, _ROOM, _BUG = b"h", b"s", b"d", b"r", b"l", b
 _CHILD = "from ganhash_cli.engine.decoders import serve; serve()"
 
 T = TypeVar("T")
+File = bytes | BytesIO  # a path, or what a file holds
 Square = NDArray[np.uint8]
 Result = Square | str | Undecodable
 
@@ -87,29 +89,33 @@ class Decoders:
     def start(self, most: int) -> Self:
         """Start up to `most` of them now, so that nobody waits for them later."""
         for _ in range(min(most, self._count)):
-            self._idle.put(self._idle.get() or self._new())
+            self._idle.put(self._take())
         return self
 
     def squares(self, files: Sequence[bytes], side: int) -> list[Square | Undecodable]:
         """Decode files to (side, side, 3) RGB squares in their order."""
         return cast(list[Square | Undecodable], self._ask(files, side))
 
+    def content(self, content: bytes, side: int, memory: int) -> Square | Undecodable:
+        """Decode what a file holds to a square; `Undecodable` where that could take more than `memory` bytes."""
+        return cast(Square | Undecodable, self._ask([BytesIO(content)], side, memory)[0])
+
     def digests(self, files: Sequence[bytes]) -> list[str | Undecodable]:
         """Return of each file the SHA-256 of its whole picture, as `picture_digests` does."""
         return cast(list[str | Undecodable], self._ask(files, 0))
 
-    def _ask(self, files: Sequence[bytes], side: int) -> list[Result]:
+    def _ask(self, files: Sequence[File], side: int, memory: int | None = None) -> list[Result]:
         results: list[Result] = []
-        process = self._idle.get() or self._new()
+        process = self._take()
         alone = False  # once one has died: by which file is found by asking for each alone, of a process that is new
         try:
             while len(results) < len(files):
                 rest = files[len(results) :]
                 try:
-                    for result in process.results(rest[:1] if alone else rest, side):
+                    for result in process.results(rest[:1] if alone else rest, side, memory):
                         results.append(result)
                 except _Died as death:
-                    if alone:
+                    if alone or (len(rest) == 1 and isinstance(death, _Late)):
                         results.append(Undecodable(str(death)))
                     alone = True
                     process.close()
@@ -121,6 +127,15 @@ class Decoders:
         self._idle.put(process)
         return results
 
+    def _take(self) -> _Process:
+        """Return an idle process, or a new one; where that cannot start, another thread may try in its place."""
+        process = self._idle.get()
+        try:
+            return process or self._new()
+        except BaseException:
+            self._idle.put(None)
+            raise
+
     def _new(self) -> _Process:
         process = _Process()
         self._all.append(process)
@@ -130,12 +145,20 @@ class Decoders:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all of them, whatever they do."""
         for process in self._all:
             process.close()
 
 
 class _Died(Exception):
     """A process has ended before it was done; the message is the reason that is shown."""
+
+
+class _Late(_Died):
+    """It took longer than it may; asked again, it would take as long."""
 
 
 class _Process:
@@ -150,15 +173,17 @@ class _Process:
         self._from = cast(IO[bytes], self._child.stdout)
         self._ready = False
 
-    def results(self, files: Sequence[bytes], side: int) -> Iterator[Result]:
-        """Ask for some files; raises `_Died` where the process does not come to the next one."""
+    def results(self, files: Sequence[File], side: int, memory: int | None) -> Iterator[Result]:
+        """Ask for some files, or one content; raises `_Died` where the process does not come to the next one."""
         if not self._ready:
             try:
                 self._message()
             except _Died as death:
                 raise _cannot_start(str(death)) from death
             self._ready = True
-        self._say(json.dumps([side, [file.decode("latin-1") for file in files]]).encode() + b"\n")
+        contents = [file.getvalue() for file in files if isinstance(file, BytesIO)]
+        names = [file.decode("latin-1") if isinstance(file, bytes) else len(file.getvalue()) for file in files]
+        self._say(json.dumps([side, memory, names]).encode() + b"\n", *contents)
         for _ in files:
             yield self._result(side)
 
@@ -178,9 +203,10 @@ class _Process:
             return content.decode("ascii", errors="replace")
         return Undecodable(content.decode(errors="replace"))
 
-    def _say(self, line: bytes) -> None:
+    def _say(self, *parts: bytes) -> None:
         try:
-            self._to.write(line)
+            for part in parts:
+                self._to.write(part)
             self._to.flush()
         except OSError as error:
             raise self._death() from error
@@ -198,7 +224,7 @@ class _Process:
         self._child.kill()  # it has closed its end, so it has ended or is of no more use
         code = self._child.wait()
         if code == -getattr(signal, "SIGALRM", 0):
-            return _Died(f"cannot be decoded within {SECONDS} s")
+            return _Late(f"cannot be decoded within {SECONDS} s")
         return _Died(f"the decoder crashed on it ({children.ending(code)})")
 
     def close(self) -> None:
@@ -250,20 +276,21 @@ def _answer(asked: IO[bytes], tell: IO[bytes]) -> None:
 
     send(_READY, b"", at_once=True)
     while line := asked.readline():
-        side, names = json.loads(line)
+        side, memory, names = json.loads(line)
         for name in names:
+            file = name.encode("latin-1") if isinstance(name, str) else BytesIO(asked.read(name))
             _watch(SECONDS)
-            kind, content = _attempt(name.encode("latin-1"), side, room)
+            kind, content = _attempt(file, side, memory, room)
             _watch(0)
             send(kind, content)
         tell.flush()
 
 
-def _attempt(file: bytes, side: int, room: decoding.Room) -> tuple[bytes, bytes | memoryview]:
+def _attempt(file: File, side: int, memory: int | None, room: decoding.Room) -> tuple[bytes, bytes | memoryview]:
     try:
         if side:
-            return _SQUARE, np.ascontiguousarray(decoding.square(file, side, room)).reshape(-1).data
-        return _DIGEST, decoding.picture_digest(file, room).encode()
+            return _SQUARE, np.ascontiguousarray(decoding.square(file, side, room, memory)).reshape(-1).data
+        return _DIGEST, decoding.picture_digest(cast(bytes, file), room).encode()
     except Undecodable as reason:
         return _REASON, str(reason).encode(errors="replace")
     except MemoryError:

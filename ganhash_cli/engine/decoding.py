@@ -7,7 +7,7 @@ import os
 import stat
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BytesIO
 from typing import TypeVar
 
@@ -76,7 +76,7 @@ def pixel_digest(square: NDArray[np.uint8]) -> str:
 
 def picture_digest(file: bytes, room: Room | None = None) -> str:
     """Return the SHA-256 of a file's whole picture in hexadecimal; of several frames that of all its bytes."""
-    with open_checked(file) as image:
+    with open_checked(file) as image, _bad_data():
         frames = getattr(image, "n_frames", 1)
     if frames > 1:
         try:
@@ -99,23 +99,18 @@ def decode(
     CMYK goes through its profile where it has one. A large picture is held in the `room` for its pixels;
     `Undecodable` where it could take more than `memory` bytes.
     """
-    with open_checked(file) as image:
-        try:
-            header = image.size
-            if side and image.format == "JPEG":
-                image.draft(None, (2 * side, 2 * side))
-            # A progressive one keeps its coefficients in full size, however it is scaled.
-            width, height = header if "progressive" in image.info else image.size
-            if memory and width * height > (most := memory // _BYTES_A_PIXEL.get(image.format or "", 9)):
-                raise Undecodable(f"more than {most // 1_000_000} megapixels, and a {image.format} is held whole")
-            with nullcontext() if width * height <= _SMALL_PIXELS else (room or _large.taking)(width * height):
-                image.load()
-                ImageOps.exif_transpose(image, in_place=True)
-                return _to_rgb(image)
-        except (MemoryError, Undecodable):
-            raise
-        except Exception as error:  # Pillow's decoders raise many kinds on bad data
-            raise Undecodable(f"cannot be decoded: {error}") from error
+    with open_checked(file) as image, _bad_data():
+        header = image.size
+        if side and image.format == "JPEG":
+            image.draft(None, (2 * side, 2 * side))
+        # A progressive one keeps its coefficients in full size, however it is scaled.
+        width, height = header if "progressive" in image.info else image.size
+        if memory and width * height > (most := memory // _BYTES_A_PIXEL.get(image.format or "", 9)):
+            raise Undecodable(f"more than {most // 1_000_000} megapixels, and a {image.format} is held whole")
+        with nullcontext() if width * height <= _SMALL_PIXELS else (room or _large.taking)(width * height):
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
 
 
 def open_checked(file: bytes | BytesIO) -> Image.Image:
@@ -144,6 +139,17 @@ def open_checked(file: bytes | BytesIO) -> Image.Image:
         image.close()
         raise Undecodable(f"more than {MAX_PIXELS // 1_000_000} megapixels ({image.width}x{image.height})")
     return image
+
+
+@contextmanager
+def _bad_data() -> Iterator[None]:
+    """Raise `Undecodable` for whatever the block raises but a lack of memory."""
+    try:
+        yield
+    except (MemoryError, Undecodable):
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds on bad data
+        raise Undecodable(f"cannot be decoded: {error}") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from itertools import islice
 
 import numpy as np
@@ -92,12 +91,8 @@ def hash_queries(hasher: Hasher, collection: Collection, side: int) -> Work[Quer
     )
 
 
-def hash_content(hasher: Hasher, content: bytes, side: int, memory: int) -> bits.Codes:
-    """Compute the code, (W,), of what an image file holds.
-
-    Raises `Undecodable` where that is no image, or one that could take more than `memory` bytes.
-    """
-    square = decoding.square(BytesIO(content), side, memory=memory)
+def hash_square(hasher: Hasher, square: NDArray[np.uint8]) -> bits.Codes:
+    """Compute the code, (W,), of a (side, side, 3) RGB square."""
     code: bits.Codes = bits.pack(hasher.logits(square[None]))[0]
     return code
 

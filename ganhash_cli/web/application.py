@@ -44,8 +44,8 @@ def build(search: Search, turns: Turns, uploads: Uploads) -> Starlette:
 
     async def query(request: Request) -> Response:
         view = _view(_parameters(request, _VIEW), search.width)
-        content = await uploads.read(request)
-        return Json(await turns.take(lambda: search.query(content, view)))
+        async with uploads.reading(request) as content:
+            return Json(await turns.take(lambda: search.query(content, view)))
 
     async def neighbours(request: Request) -> Response:
         given = _parameters(request, (*_VIEW, "code"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -19,11 +20,12 @@ from ganhash_cli.engine import bits, decoding, neighbours, wording
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import CHANGED, StoredCodes
 from ganhash_cli.engine.codes_format import Header
+from ganhash_cli.engine.decoders import Decoders
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.index import ExactIndex
 from ganhash_cli.engine.names import safe
 from ganhash_cli.engine.path_records import path_record
-from ganhash_cli.engine.queries import hash_content
+from ganhash_cli.engine.queries import hash_square
 from ganhash_cli.engine.runtime import Runtime, open_runtime
 from ganhash_cli.web.live import LiveCodes
 from ganhash_cli.web.refusal import Refused
@@ -51,6 +53,8 @@ class Search(ABC):
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._opened: Runtime | None = None
+        self._decoders = Decoders(1)
+        weakref.finalize(self, self._decoders.close)
 
     @property
     def width(self) -> int:
@@ -65,7 +69,8 @@ class Search(ABC):
         return self._opened
 
     def warm_up(self) -> None:
-        """Load the model; raises `CorruptError` where it is damaged."""
+        """Load the model; raises `CorruptError` where it is damaged, `StorageError` where no image can be decoded."""
+        self._decoders.start(1)
         side = self._bundle.side
         self._runtime().logits(np.zeros((1, side, side, 3), np.uint8))
 
@@ -75,7 +80,11 @@ class Search(ABC):
 
     def query(self, content: bytes, view: View) -> dict[str, Any]:
         """Return the neighbours of an image by what its file holds; raises `Undecodable` where that is no image."""
-        return self._near(hash_content(self._runtime(), content, self._bundle.side, MOST_DECODED), view)
+        # In another process, which has limits: in this one an image could take the turns of all others for minutes.
+        square = self._decoders.content(content, self._bundle.side, MOST_DECODED)
+        if isinstance(square, Undecodable):
+            raise square
+        return self._near(hash_square(self._runtime(), square), view)
 
     def neighbours(self, code: str, view: View) -> dict[str, Any]:
         """Return the neighbours of a code in hexadecimal, as an earlier answer gave it."""

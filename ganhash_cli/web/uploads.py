@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
@@ -18,14 +20,15 @@ _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded", "text/plai
 
 
 class Uploads:
-    """Counts the bytes that all requests hold at this moment."""
+    """Counts the bytes that all requests hold at this moment, also while they wait for their turn."""
 
     def __init__(self, seconds: float = _SECONDS) -> None:
         self.held = 0
         self._seconds = seconds
 
-    async def read(self, request: Request) -> bytes:
-        """Return the body of a request.
+    @asynccontextmanager
+    async def reading(self, request: Request) -> AsyncIterator[bytes]:
+        """Give the body of a request, whose bytes count as held until the block ends.
 
         Raises `Refused`: 408 where it does not come in time, 413 where it is too large, 415 where it is a form, and
         429 where other requests hold too much.
@@ -39,33 +42,41 @@ class Uploads:
             raise _too_large()
         parts: list[bytes] = []
         try:
+            await self._receive_in_time(request, parts)
+            if not parts:
+                raise Refused(400, "nothing was sent", "send an image as the body of the request")
+            parts[:] = [b"".join(parts)]  # so that the parts are not held beside the whole
+            yield parts[0]
+        finally:
+            self._drop(parts)
+
+    async def _receive_in_time(self, request: Request, parts: list[bytes]) -> None:
+        try:
             async with asyncio.timeout(self._seconds):
                 await self._receive(request, parts)
         except TimeoutError as error:
             raise Refused(408, f"the image did not come within {self._seconds:.0f} seconds", "send it again") from error
-        finally:
-            self.held -= sum(map(len, parts))
-        if not parts:
-            raise Refused(400, "nothing was sent", "send an image as the body of the request")
-        return b"".join(parts)
 
     async def _receive(self, request: Request, parts: list[bytes]) -> None:
-        size = 0
+        size, busy = 0, False
         async for part in request.stream():
             size += len(part)
             if size > _MOST_DRAINED:
                 break
-            if size > MOST_BYTES:
-                # The rest is read and dropped, since a client that still sends does not see an answer.
-                self.held -= sum(map(len, parts))
-                parts.clear()
+            busy = busy or self.held + len(part) > MOST_HELD
+            if busy or size > MOST_BYTES:
+                self._drop(parts)  # the rest is read all the same: a client that still sends does not see an answer
             elif part:
                 self.held += len(part)
                 parts.append(part)
-            if self.held > MOST_HELD:
-                raise Refused(429, "the server is busy with other images", "ask again", {"Retry-After": "1"})
         if size > MOST_BYTES:
             raise _too_large()
+        if busy:
+            raise Refused(429, "the server is busy with other images", "ask again", {"Retry-After": "1"})
+
+    def _drop(self, parts: list[bytes]) -> None:
+        self.held -= sum(map(len, parts))
+        parts.clear()
 
 
 def _too_large() -> Refused:

@@ -6,6 +6,7 @@ sent by itself. It is asked twice: of a server for this machine, and of one for 
 
 import asyncio
 import re
+import weakref
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -60,6 +61,7 @@ def target(folder: Path) -> Callable[[bytes], None]:
             require_allowed(scope, content, sum(map(len, body)), status, demands_token=gate is far)
             assert held.held == 0
 
+    weakref.finalize(ask, runner.close)
     return ask
 
 

@@ -124,7 +124,7 @@ CATALOGUE = [
     Wrong("merge part.h5 -o part.h5", 2, "part.h5"),
     Wrong("merge part.h5 -o codes.h5", 2, "codes.h5"),
     Wrong("merge cut.h5 -o whole.h5", 6, "cut.h5"),
-    Wrong("merge notes.txt -o whole.h5 --untrusted", 6, "notes.txt"),
+    Wrong("merge notes.txt -o whole.h5 --untrusted", 4, "notes.txt"),
     # query
     Wrong("query one.png --codes nowhere.h5", 4, "nowhere.h5"),
     Wrong("query one.png --codes cut.h5", 6, "cut.h5"),
@@ -187,7 +187,7 @@ CATALOGUE = [
     Wrong("info empty", 4, "empty"),
     Wrong("info unfinished", 4, "unfinished"),
     Wrong("info damaged", 6, "damaged"),
-    Wrong("info notes.txt --untrusted", 6, "notes.txt"),
+    Wrong("info notes.txt --untrusted", 4, "notes.txt"),
     Wrong("verify empty", 4, "empty"),
     Wrong("verify notes.txt", 4, "notes.txt"),
     Wrong("sample", 2, "folder"),

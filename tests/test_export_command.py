@@ -105,7 +105,7 @@ def test_the_page_shows_the_schema(engine: str) -> None:
     [
         (["--for", "solr"], 2, "'solr' is not one of 'opensearch', 'elasticsearch', 'vespa'"),
         (["missing.h5", "--for", "vespa"], 4, "missing.h5 does not exist"),
-        (["model/bundle.json", "--for", "vespa"], 6, "is not a sound codes file"),
+        (["model/bundle.json", "--for", "vespa"], 4, "is no codes file"),
         (["--for", "vespa", "-o", "codes.h5"], 2, "for the file of JSON lines"),
         (["--for", "vespa", "--name", "My Photos"], 2, "--name 'My Photos'"),
         ([], 2, "--for"),

@@ -39,7 +39,7 @@ def require_harmless(path: Path) -> None:
     if child.returncode == CorruptError.exit_code:
         raise CorruptError(said.decode(errors="replace")[:_MESSAGE], hint="ask whoever made it for a sound one")
     if child.returncode == InputError.exit_code:
-        raise InputError(said.decode(errors="replace")[:_MESSAGE])
+        raise InputError(said.decode(errors="replace")[:_MESSAGE], hint="name a codes file, one that you may read")
     if child.returncode:
         raise _refusal(path, f"ended the process that read it ({children.ending(child.returncode)})")
 

@@ -10,7 +10,8 @@ model, folder, image = map(Path, sys.argv[1:])
 
 bundle = ganhash.Bundle.open(model)
 codes = Path("codes.h5")
-ganhash.finish(ganhash.encode(bundle, ganhash.images.collect(folder), codes))  # new and changed images only
+database = ganhash.images.database_part(ganhash.images.collect(folder))  # but for rows of a CSV marked test or query
+ganhash.finish(ganhash.encode(bundle, database, codes))  # new and changed images only
 
 runtime = ganhash.open_runtime(bundle)
 queries = ganhash.finish(ganhash.hash_queries(runtime, ganhash.images.collect(image), bundle.side))

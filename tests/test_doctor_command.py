@@ -54,7 +54,7 @@ def bare(site: Path, *more: str) -> Path:
         for place in {path.parts[0] for path in distribution(name).files or [] if path.parts[0] != ".."}:
             (site / place).symlink_to(Path(str(distribution(name).locate_file(place))))
     for name in ("ganhash", *more):
-        metadata = Path(str(distribution(name)._path))  # type: ignore[attr-defined]
+        metadata = Path(str(distribution(name)._path))  # type: ignore[attr-defined]  # of those on disk
         (site / metadata.name).symlink_to(metadata)
     for module in ("ganhash_cli", "ganhash_plugins"):
         (site / module).symlink_to(Path(str(__import__(module).__file__)).parent)

@@ -143,10 +143,7 @@ def _plugin_for(address: Address) -> Plugin:
     owners = known.get(address.scheme, [])
     named = sorted({f"index {plugin.name!r} of package {plugin.package}" for plugin in owners})
     if len(named) > 1:
-        raise UsageError(
-            f"{address.scheme}:// is taken by {' and by '.join(named)}",
-            hint="uninstall one of them, or set GANHASH_PLUGINS to the package you want",
-        )
+        raise registry.taken_twice(f"{address.scheme}:// is taken", named)
     if owners:
         return owners[0]
     listed = ", ".join(f"{scheme}://" for scheme in sorted(known)) or "none"

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -105,6 +105,14 @@ def _owner(entry: EntryPoint) -> tuple[str, str]:
     return said.get("Name", "unknown"), said.get("Version", "0")
 
 
+def taken_twice(what: str, owners: Iterable[str]) -> UsageError:
+    """Return the error of `what` several plugins have claimed: none of them is chosen in silence."""
+    return UsageError(
+        f"{what} by {' and by '.join(owners)}",
+        hint="uninstall one of them, or set GANHASH_PLUGINS to the package you want",
+    )
+
+
 def find(kind: Kind, name: str) -> Plugin:
     """Return the plugin called `name`; `UsageError` with close spellings where there is none."""
     by_name: dict[str, list[Plugin]] = defaultdict(list)
@@ -113,10 +121,7 @@ def find(kind: Kind, name: str) -> Plugin:
     owners = by_name.get(name, [])
     packages = sorted({plugin.package for plugin in owners})
     if len(packages) > 1:
-        raise UsageError(
-            f"{kind} {name!r} is offered by {' and by '.join(packages)}",
-            hint="uninstall one of them, or set GANHASH_PLUGINS to the package you want",
-        )
+        raise taken_twice(f"{kind} {name!r} is offered", packages)
     if owners:
         return owners[0]
     close = difflib.get_close_matches(name, by_name, n=3)

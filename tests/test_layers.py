@@ -14,7 +14,7 @@ FOUNDATIONS = [
     *("progress", "names", "path_records", "wording", "fonts", "differences", "files", "outputs", "board"),
     *("seeds", "limits", "bits", "parallel", "distinct", "children", "scan"),
     *("asymmetric", "depthwise", "devices", "decoding", "decoders"),
-    *("shards", "address", "images", "protocols", "sample", "ranks"),
+    *("shards", "address", "csv_list", "images", "protocols", "sample", "ranks"),
 ]
 ORDER = [
     *FOUNDATIONS,

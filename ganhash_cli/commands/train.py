@@ -194,7 +194,7 @@ def train(
     sources.require_there(images)
     with console.loading("torch"):
         from ganhash_cli.engine import backbones, board, devices, losses, model_folder, trainer
-        from ganhash_cli.engine.images import VALIDATION_SPLIT
+        from ganhash_cli.engine.csv_list import VALIDATION_SPLIT
         from ganhash_cli.engine.train_settings import TrainSettings
 
     if any(outranks(context, each, "no_fakes") for each in ("fakes", "fakes_as")):

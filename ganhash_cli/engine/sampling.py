@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ganhash_cli.engine import images, wording
+from ganhash_cli.engine import csv_list, images, wording
 from ganhash_cli.engine.fakes import Judgement
 from ganhash_cli.engine.images import Collection, Entry, Pixels
 from ganhash_cli.engine.rows import Images, Rows
@@ -246,7 +246,7 @@ def split(pixels: Pixels, collection: Collection, fakes: Fakes | None, share: fl
     """
     labels = label_table([entry.labels for entry in pixels.entries], len(collection.class_names))
     labelled = labels.any(1)
-    named = np.array([entry.split == images.VALIDATION_SPLIT for entry in pixels.entries], np.bool_)
+    named = np.array([entry.split == csv_list.VALIDATION_SPLIT for entry in pixels.entries], np.bool_)
     held = named if named.any() else hold_out(labels, share, seed)
     if share and not held.any():
         _LOG.warning(
@@ -267,7 +267,7 @@ def whole(pixels: Pixels, fakes: Fakes | None = None) -> TrainingData:
 
     Raises `InputError` where fewer than two are left.
     """
-    kept = np.array([entry.split != images.VALIDATION_SPLIT for entry in pixels.entries], np.bool_)
+    kept = np.array([entry.split != csv_list.VALIDATION_SPLIT for entry in pixels.entries], np.bool_)
     if (count := int(kept.sum())) < 2:
         raise InputError(f"{wording.counted(count, 'image')} to train on", hint="what tells images apart needs two")
     labels = np.zeros((count, 0), np.bool_)

@@ -1,8 +1,12 @@
 """Small pictures for tests: noisy squares of one colour, alone, a folder a colour, or as fakes that are scored."""
 
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from ganhash_cli.engine import images
@@ -34,3 +38,18 @@ def scored(folder: Path, scores: list[float]) -> tuple[Collection, tuple[Judgeme
     fakes = images.from_folder(paint_classes(folder, each=len(scores) // len(COLOURS)))
     judged = (Judgement(entry.labels[0], score) for entry, score in zip(fakes.entries, scores, strict=True))
     return fakes, tuple(judged)
+
+
+def refuse_to_list(monkeypatch: pytest.MonkeyPatch, folder: Path, error: OSError) -> None:
+    """Let the listing of a folder fail; where it says that it is gone, it is."""
+    scan = os.scandir
+
+    def scandir(path: bytes) -> Any:
+        if path == os.fsencode(folder):
+            error.filename = path
+            if isinstance(error, FileNotFoundError):
+                shutil.rmtree(folder)
+            raise error
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)

@@ -5,12 +5,13 @@ import json
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ganhash_cli import app
-from ganhash_cli.engine import codes, sample
+from ganhash_cli.engine import codes, codes_format, sample
 from linear_hash import BITS, write_bundle
 from pictures import paint_classes
 
@@ -219,3 +220,17 @@ def test_a_name_with_control_characters_is_shown_made_safe(capsys: Printed) -> N
     Path(os.fsdecode(b"folder/\x1b[31m.png")).write_bytes(b"no image")
     _, _, error = run(capsys, "encode", "folder")
     assert "\x1b" not in error
+
+
+def test_class_names_that_no_reader_would_take_are_refused_before_an_image_is_read(
+    capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(codes_format.COLUMNS, "class_names", replace(codes_format.COLUMNS["class_names"], most=40))
+    Path("folder/list.csv").write_text("path,label\nblue/00.png,a long caption of this image\nred/00.png,another\n")
+    code, _, error = run(capsys, "encode", "folder/list.csv")
+    assert (code, "the names of 2 classes take 43 bytes" in " ".join(error.split()), "short label" in error) == (
+        2,
+        True,
+        True,
+    )
+    assert not Path("codes.h5").exists()

@@ -1,5 +1,6 @@
 """However often a folder was encoded, changed and interrupted, codes.h5 is as if it had been encoded once."""
 
+import errno
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from ganhash_cli.errors import (
     UsageError,
 )
 from linear_hash import BITS, SIDE, LinearHash, made_up
-from pictures import paint, paint_classes
+from pictures import paint, paint_classes, refuse_to_list
 
 BUNDLE = made_up()
 
@@ -43,21 +44,6 @@ def interrupt(folder: Path, out: Path, after: int) -> None:
         next(work)
     with pytest.raises(Interrupted):
         work.throw(Interrupted(2))
-
-
-def refuse_to_list(monkeypatch: pytest.MonkeyPatch, folder: Path, error: OSError) -> None:
-    """Let the listing of a folder fail; where it says that it is gone, it is."""
-    scan = os.scandir
-
-    def scandir(path: bytes) -> Any:
-        if path == os.fsencode(folder):
-            error.filename = path
-            if isinstance(error, FileNotFoundError):
-                shutil.rmtree(folder)
-            raise error
-        return scan(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
 
 
 @pytest.fixture
@@ -216,9 +202,10 @@ def test_rows_below_a_folder_that_cannot_be_read_for_now_are_kept(
     assert (out.read_bytes() == before) is kept
 
 
+@pytest.mark.parametrize("fault", [errno.EACCES, errno.EIO, errno.ESTALE])
 @pytest.mark.parametrize("listed", [True, False])
-def test_rows_of_files_that_may_not_be_looked_at_for_now_are_kept(
-    folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch, listed: bool
+def test_rows_of_files_that_cannot_be_looked_at_for_now_are_kept(
+    folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch, listed: bool, fault: int
 ) -> None:
     rows = [f"{path.relative_to(folder)},{path.stem}" for path in sorted(folder.rglob("*.png"))]
     (folder / "list.csv").write_text("\n".join(["path,label", *rows]))
@@ -228,7 +215,7 @@ def test_rows_of_files_that_may_not_be_looked_at_for_now_are_kept(
 
     def stat(path: Any, **options: Any) -> os.stat_result:
         if b"/red/" in os.fsencode(path):
-            raise PermissionError(13, "Permission denied")
+            raise OSError(fault, os.strerror(fault))
         return status(path, **options)
 
     monkeypatch.setattr(os, "stat", stat)

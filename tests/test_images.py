@@ -655,6 +655,11 @@ def test_a_list_that_marks_queries_holds_them_and_what_they_search(tmp_path: Pat
         images.database_part(listed(tmp_path, text.format("query")))
 
 
+def test_a_database_whose_images_are_all_missing_is_not_said_to_be_unmarked(tmp_path: Path) -> None:
+    part = images.database_part(listed(tmp_path, "path,label,split\na.png,cat,query\ngone.png,cat,database\n"))
+    assert (part.entries, [bad.path for bad in part.skipped]) == ((), [b"gone.png"])
+
+
 def test_a_missing_image_is_skipped_in_its_own_part_only(tmp_path: Path) -> None:
     text = "path,label,split\na.png,cat,\nb/c.png,cat,query\ngone.png,cat,{}\n"
     for split, in_queries, in_database in (("query", 1, 0), ("", 0, 1)):
@@ -725,6 +730,35 @@ def test_a_line_with_too_many_fields_is_refused_with_its_number(tmp_path: Path) 
 def test_a_field_without_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"list\.csv"):
         listed(tmp_path, "path\n" + "a" * 200_000)
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        ('a.png,cat\nb/c.png,"dog\na.png,cat\n', 3),
+        ('a.png,"17 inch\nb/c.png,dog\nc.png,"19 inch\n', 2),
+        ('a.png,"two\nlines"\nb/c.png,"dog\n', 4),
+    ],
+)
+def test_a_quote_without_its_other_half_is_refused_with_its_line(tmp_path: Path, rows: str, line: int) -> None:
+    with pytest.raises(UsageError, match=rf"list\.csv, line {line}: ") as raised:
+        listed(tmp_path, "path,label\n" + rows)
+    assert "quotes" in raised.value.hint
+
+
+def test_quotes_inside_a_field_and_doubled_ones_belong_to_it(tmp_path: Path) -> None:
+    collection = listed(tmp_path, 'path,label\na.png,17" screen\nb/c.png,"a ""dog"""\n')
+    assert labels(collection) == {b"a.png": ['17" screen'], b"b/c.png": ['a "dog"']}
+
+
+def test_a_list_that_may_not_be_read_is_an_input_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "list.csv").write_text("path\na.png\n")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"list\.csv: Permission denied"):
+        images.from_csv(tmp_path / "list.csv")
 
 
 def test_rows_of_one_image_unite_their_labels(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.shards import Shard
 from ganhash_cli.errors import CorruptError, InputError, UsageError
 from linear_hash import LinearHash, made_up
-from pictures import paint, paint_classes
+from pictures import paint, paint_classes, refuse_to_list
 
 
 def run(folder: Path, shard: str, out: Path, **options: bool) -> EncodeReport:
@@ -37,6 +37,15 @@ def test_a_new_file_moves_no_other(folder: Path) -> None:
         paint(folder / "aaa" / f"{number}.png", (9, 9, 9), seed=number)
     after = images.shard_of(images.collect(folder), Shard(2, 3)).entries
     assert [entry.path for entry in after if not entry.path.startswith(b"aaa/")] == [entry.path for entry in before]
+
+
+def test_a_folder_that_cannot_be_listed_is_told_of_by_every_shard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_to_list(monkeypatch, folder / "red", PermissionError(13, "Permission denied"))
+    whole = images.collect(folder)
+    for number in range(1, 6):
+        assert [bad.path for bad in images.shard_of(whole, Shard(number, 5)).skipped] == [b"red"]
 
 
 def test_the_shard_of_a_path_is_the_same_on_every_machine_and_in_every_version() -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ganhash_cli.engine import wording
 from ganhash_cli.engine.bits import Codes, Numeric
 from ganhash_cli.engine.shards import Shard
-from ganhash_cli.errors import CorruptError, MismatchError
+from ganhash_cli.errors import CorruptError, MismatchError, UsageError
 
 FORMAT = b"ganhash-codes"
 SCHEMA = 2
@@ -130,8 +131,16 @@ def facts(header: Header, digests: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def pack_class_names(header: Header) -> NDArray[np.uint8]:
-    """Return the column `class_names`."""
-    return np.frombuffer(json.dumps(header.class_names).encode(), np.uint8)
+    """Return the column `class_names`; `UsageError` where it is longer than readers take."""
+    packed = np.frombuffer(json.dumps(header.class_names).encode(), np.uint8)
+    most = COLUMNS["class_names"].most
+    if most is not None and len(packed) > most:
+        raise UsageError(
+            f"the names of {wording.counted(len(header.class_names), 'class', 'classes')} take {len(packed):,} bytes,"
+            f" but a file of codes holds {most:,}",
+            hint="give images that belong together one short label, and leave captions out of the list",
+        )
+    return packed
 
 
 def digest(data: NDArray[Any]) -> bytes:

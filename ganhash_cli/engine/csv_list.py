@@ -7,10 +7,12 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from ganhash_cli.errors import UsageError
+from ganhash_cli.engine import wording
+from ganhash_cli.errors import InputError, UsageError
 
 VALIDATION_SPLIT = "val"
 TRAINING_SPLITS = ("", "train", VALIDATION_SPLIT)
@@ -35,17 +37,17 @@ def read(file: Path) -> Listed:
     """
     root = os.path.realpath(os.fsencode(file.parent))
     rows: dict[bytes, tuple[frozenset[str], str, int]] = {}
-    with file.open("rb") as binary:
+    with _opened(file) as binary:
         _require_eight_bits(binary.peek(4)[:4], file)
         stream = io.TextIOWrapper(binary, newline="", encoding="utf-8-sig", errors="surrogateescape")
         reader = _lines(stream, file)
-        header = [name.strip().lower() for name in next(reader, [])]
+        header = [name.strip().lower() for name in next(reader, (1, []))[1]]
         if not header or header[0] != "path" or set(header) - {"path", "label", "split"}:
             raise UsageError(
                 f"{file}: the first line is {','.join(header)[:200]!r}",
                 hint="it must read path,label[,label…][,split]",
             )
-        for number, row in enumerate(reader, start=2):
+        for number, row in reader:
             if not any(map(str.strip, row)):
                 continue
             if len(row) > len(header):
@@ -65,11 +67,29 @@ def read(file: Path) -> Listed:
     return Listed(root, numbered, class_names)
 
 
-def _lines(stream: TextIO, file: Path) -> Iterator[list[str]]:
+def _opened(file: Path) -> BufferedReader:
     try:
-        yield from csv.reader(stream)
+        return file.open("rb")
+    except OSError as error:
+        raise InputError(f"{file}: {wording.fault(error)}", hint="name a folder of images or a .csv list") from error
+
+
+def _lines(stream: TextIO, file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row after the number of its first line.
+
+    A quote without its other half is refused: it would make one field of all rows that follow.
+    """
+    reader = csv.reader(stream, strict=True)
+    first = 1
+    try:
+        for row in reader:
+            yield first, row
+            first = reader.line_num + 1
     except csv.Error as error:
-        raise UsageError(f"{file} is no CSV: {error}", hint="name a folder of images or a .csv list") from error
+        raise UsageError(
+            f"{file}, line {first}: no row of a CSV begins here ({error})",
+            hint='close the quotes of a field, and write "" for a quote inside; or name a folder of images',
+        ) from error
 
 
 def _require_eight_bits(head: bytes, file: Path) -> None:

@@ -5,6 +5,7 @@ Names are kept as the exact bytes of the file system, relative to a root.
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import itertools
@@ -33,6 +34,8 @@ SUFFIXES = frozenset(
 )
 OUR_FAKES = (b"fakes.json", b".work/plan.json")
 """What marks a folder of fakes, finished or not, which is no folder of training images."""
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""Errors that say that no file has a name; others say nothing of the file, such as those of a disk that fails."""
 _IN_MEMORY_BYTES = 2 << 30  # above this, decoded images lie in a temporary file that the system pages in
 
 
@@ -191,7 +194,7 @@ def database_part(collection: Collection) -> Collection:
     Raises `InputError` where it marks all of them so.
     """
     found = _part(collection, tuple(split for split in SPLITS if split not in QUERY_SPLITS))
-    if collection.entries and not found.entries:
+    if collection.entries and not found.entries and not found.skipped:
         raise InputError(
             f"the list marks {wording.counted(len(collection.entries), 'image')} as {' or '.join(QUERY_SPLITS)},"
             " and none to be searched",
@@ -222,7 +225,8 @@ def shard_of(collection: Collection, shard: Shard) -> Collection:
     if not collection.entries:
         raise nothing_usable(collection, collection.skipped)
     entries = tuple(entry for entry in collection.entries if shard.holds(entry.path))
-    skipped = tuple(each for each in collection.skipped if shard.holds(each.path))
+    # What a folder that cannot be listed holds is not known: images of every shard may be among it.
+    skipped = tuple(each for each in collection.skipped if each.path in collection.unread or shard.holds(each.path))
     return replace(collection, entries=entries, skipped=skipped, shard=shard)
 
 
@@ -336,7 +340,7 @@ def _collection(
         except (OSError, ValueError) as error:
             fault = wording.fault(error) if isinstance(error, OSError) else str(error)
             skipped.append(Skipped(name, fault, split))
-            if isinstance(error, PermissionError):  # as where a folder may be listed, but not entered
+            if isinstance(error, OSError) and error.errno not in _GONE:
                 unseen.append(Entry(name, 0, 0, labels, split))
             continue
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be waited for without end

@@ -11,7 +11,7 @@ from ganhash_cli.engine import codes, files, images, wording
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
-from ganhash_cli.engine.codes_format import Header
+from ganhash_cli.engine.codes_format import Header, pack_class_names
 from ganhash_cli.engine.images import Collection, Entry
 from ganhash_cli.engine.segments import same_making
 from ganhash_cli.errors import MismatchError, UsageError
@@ -20,12 +20,14 @@ _ELSEWHERE = "write to another file with -o, or replace this one with --overwrit
 
 
 def header_of(bundle: Bundle, collection: Collection, numeric: Numeric = "float32") -> Header:
-    """Return the header of the codes that a model gives a collection."""
+    """Return the header of the codes that a model gives a collection; `UsageError` where it could not be stored."""
     class_names = collection.class_names if collection.labelled else ()
-    return Header(
+    header = Header(
         *(bundle.bits, bundle.fingerprint, collection.root, bundle.side, bundle.source),
         *(class_names, numeric, collection.shard),
     )
+    pack_class_names(header)  # raises before an image is read, and not when all are encoded
+    return header
 
 
 def require_fit(stored: StoredCodes, header: Header) -> None:

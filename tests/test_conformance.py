@@ -90,7 +90,7 @@ def test_what_is_skipped_says_why(kind: Any, factory: Callable[..., Any]) -> Non
 def test_the_report_counts_and_names() -> None:
     report = conformance.check("backbone", type("Loud", (Prints, Backbone), {}))
     assert str(report) == "19 passed, 1 failed, 0 skipped"
-    assert report.failed == [conformance.Outcome("prints_nothing", "failed", "it printed 'hello\\n'")]
+    assert report.failed == [conformance.Outcome("prints_nothing", "failed", "it printed 'hello\\nhello\\n'")]
 
 
 def test_a_broken_promise_is_an_assertion_that_says_what_was_found() -> None:

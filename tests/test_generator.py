@@ -17,6 +17,7 @@ from ganhash_cli.engine import adversarial, checkpoint, diffaugment, gan, genera
 from ganhash_cli.engine.gan import Data
 from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.progress import Progress, finish
+from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import Interrupted, PluginError, UsageError
 from ganhash_cli.plugin import registry
 from ganhash_cli.plugin.registry import Identity
@@ -128,6 +129,20 @@ def test_progan_paints_coarsely_before_it_has_grown() -> None:
     network.grow(1.0)
     fine = network(latents)
     assert not torch.equal(fine[:, :, ::2, ::2], fine[:, :, 1::2, 1::2])
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.15, 0.3, 0.45])
+def test_what_progan_sees_and_paints_comes_in_without_a_jump(progress: float) -> None:
+    network: Any = registry.build(registry.identify("generator", "progan", {"base": "8"}), (3, 64, 64), None).eval()
+    critic, latents = network.critic().eval(), torch.randn(8, 64)
+    found = []
+    for share in (progress, progress + 1e-6):
+        network.grow(share)
+        critic.grow(share)
+        with torch.no_grad():
+            found.append((network(latents), critic(torch.linspace(-1, 1, 8 * 3 * 64 * 64).view(8, 3, 64, 64))))
+    for before, after in zip(*found, strict=True):
+        assert torch.allclose(before, after, atol=1e-4)
 
 
 def test_a_generator_that_grows_is_grown_when_training_ends(tmp_path: Path) -> None:
@@ -307,10 +322,52 @@ def test_one_seed_draws_one_pool_and_a_larger_one_starts_with_it() -> None:
     assert np.array_equal(few, many[:128])
 
 
+@pytest.mark.parametrize("stop", [None, 2])
+def test_what_a_critic_has_frozen_stays_as_it_is_also_after_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int | None
+) -> None:
+    code = PLUGIN.replace(
+        "        return Scorer(nn.Flatten(), nn.Linear(28 * 28, 1), nn.Flatten(0))",
+        "        body = nn.Linear(28 * 28, 8).requires_grad_(False)\n"
+        "        return Scorer(nn.Flatten(), body, nn.Linear(8, 1), nn.Flatten(0))",
+    )
+    stranger.install(tmp_path, monkeypatch, "frozen-eye", code, kind="generator")
+    chosen = settings(generator=registry.identify("generator", "odd", {}), steps=5)
+    work = gan.train(build(chosen.generator), two_greys(), chosen, tmp_path / "run", CPU)
+    if stop:
+        for _ in range(stop):
+            next(work)
+        with pytest.raises(Interrupted):
+            work.throw(Interrupted(15))
+    trained(tmp_path / "run", chosen)
+    torch.manual_seed(derive(chosen.seed, "critic"))
+    first: Any = build(chosen.generator)
+    torch.manual_seed(derive(chosen.seed, "critic"))
+    new = first.critic().state_dict()
+    found = checkpoint.load_latest(tmp_path / "run")
+    assert found is not None
+    same = {name: torch.equal(found[1]["critic"][name], value) for name, value in new.items()}
+    assert (same["1.weight"], same["1.bias"], same["2.weight"]) == (True, True, False)
+
+
+@pytest.mark.parametrize("name", ["dcgan", "ddpm", "progan", "sngan", "sngan-resnet", "tiny", "wgan-gp"])
+def test_sizes_below_one_are_the_fault_of_the_option(name: str) -> None:
+    sizes = ("latent_dim", "base", "critic_base", "width")
+    identity = registry.identify("generator", name, {})
+    taken = [option for option in sizes if option in identity.options]
+    assert taken
+    for option, text in itertools.product(taken, ("0", "-8")):
+        with pytest.raises(UsageError, match=rf"{option}={text} is below 1"):
+            build(registry.identify("generator", name, {option: text}))
+
+
 def test_a_diverged_run_says_so(tmp_path: Path) -> None:
     chosen = settings(steps=60, generator=tiny(objective="wgan-gp"), batch=8, augment="none")
-    with pytest.raises(UsageError, match=r"training of tiny diverged at step 1: critic (nan|-?inf), gradient nan"):
+    with pytest.raises(
+        UsageError, match=r"training of tiny diverged at step 1: critic (nan|-?inf), gradient nan"
+    ) as raised:
         trained(tmp_path, chosen, _huge())
+    assert "nothing had been saved" in raised.value.hint
     assert checkpoint.load_latest(tmp_path) is None
 
 
@@ -362,6 +419,9 @@ def test_a_setting_that_cannot_be_meant_is_a_usage_error(changes: dict[str, Any]
 
 PLUGIN = """
 from torch import nn, zeros
+class Scorer(nn.Sequential):
+    def forward(self, images, labels=None):
+        return super().forward(images)
 class Plugin(nn.Module):
     latent_dim, num_classes, objective = 4, None, "hinge"
     def __init__(self, image_size, num_classes):
@@ -371,7 +431,33 @@ class Plugin(nn.Module):
     def forward(self, latents, labels=None):
         return self.layer(latents).tanh().view(-1, 1, 28, 28)
     def critic(self):
-        return nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 1), nn.Flatten(0))
+        return Scorer(nn.Flatten(), nn.Linear(28 * 28, 1), nn.Flatten(0))
+"""
+
+
+TELLS_ONE_CLASS = """
+class Critic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.score = nn.Linear(28 * 28, 2)
+    def forward(self, images, labels=None):
+        found = self.score(images.flatten(1))
+        return found[:, 0], found[:, 1:]
+class Plugin(Plugin):
+    num_classes = 2
+    def critic(self):
+        return Critic()
+"""
+LOSES_BY_IMAGE = """
+del Plugin.critic
+Plugin.training_loss = lambda self, images, labels: (self(zeros(len(images), 4)) - images).square().mean((1, 2, 3))
+"""
+SHARES_A_WEIGHT = """
+class Plugin(Plugin):
+    def __init__(self, image_size, num_classes):
+        super().__init__(image_size, num_classes)
+        self.again = nn.Linear(4, 28 * 28)
+        self.again.weight = self.layer.weight
 """
 
 
@@ -384,6 +470,18 @@ class Plugin(nn.Module):
         (lambda code: code.replace("1, 28, 28)", "1, 28, 14)"), r"shape \(4, 1, 28, 14\)"),
         (lambda code: code.replace("self.layer(latents)", "self.layer(latents[:, :2])"), "it fails: RuntimeError"),
         (lambda code: code.replace("4, None,", "4, 7,"), "takes 7 classes, not 2"),
+        (lambda code: code.replace("num_classes, objective = 4,", "num_classes, objective = 0,"), "latent_dim is 0"),
+        (
+            lambda code: code.replace("return self.layer", "return [][self.training] or self.layer"),
+            "it fails: IndexError",
+        ),
+        (
+            lambda code: code.replace(", nn.Flatten(0))", ")"),
+            r"scores of two images have the shape \(2, 1\), not \(2,\)",
+        ),
+        (lambda code: code + TELLS_ONE_CLASS, r"class scores have the shape \(2, 1\), not \(2, 2\)"),
+        (lambda code: code + LOSES_BY_IMAGE, r"training_loss has the shape \(2,\), not \(\)"),
+        (lambda code: code + SHARES_A_WEIGHT, "share memory"),
     ],
 )
 def test_a_plugin_that_breaks_the_contract_is_named_with_the_reason(

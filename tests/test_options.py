@@ -48,7 +48,13 @@ def test_a_text_becomes_the_options_type(name: str, text: str, value: object) ->
 
 @pytest.mark.parametrize(
     ("name", "text", "wanted"),
-    [("width", "1.5", "int"), ("rate", "fast", "float"), ("flag", "maybe", "bool")],
+    [
+        ("width", "1.5", "int"),
+        ("rate", "fast", "float"),
+        ("rate", "nan", "float"),
+        ("rate", "-inf", "float"),
+        ("flag", "maybe", "bool"),
+    ],
 )
 def test_a_text_of_another_type_is_refused_with_the_type_wanted(name: str, text: str, wanted: str) -> None:
     with pytest.raises(UsageError, match=f"{name}={text}: expected {wanted}"):

@@ -1,6 +1,7 @@
 """A pool of fakes is made whole from any images, equal after a kill, and never over something else."""
 
 import hashlib
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -222,6 +223,25 @@ def test_a_start_that_trained_nothing_stands_in_no_ones_way(coloured: Path, tmp_
     next(work)
     work.close()
     assert make(coloured, tmp_path / "fakes", seed=1).record["settings"]["seed"] == 1
+
+
+def test_a_run_that_diverges_at_once_leaves_an_empty_folder_empty(
+    coloured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fakes").mkdir()
+    step, calls = gan._step, itertools.count()
+
+    def diverges(*given: Any) -> dict[str, float]:
+        if next(calls) == 2:
+            raise UsageError("diverged")
+        return step(*given)
+
+    monkeypatch.setattr(gan, "_step", diverges)
+    with pytest.raises(UsageError, match="diverged"):
+        make(coloured, tmp_path / "fakes")
+    assert list((tmp_path / "fakes").iterdir()) == []
+    monkeypatch.undo()
+    assert len(make(coloured, tmp_path / "fakes").images) == 36
 
 
 def test_overwriting_replaces_even_a_broken_description(coloured: Path, tmp_path: Path) -> None:

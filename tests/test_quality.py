@@ -51,6 +51,11 @@ def test_precision_and_recall_count_who_is_among_the_others(shift: float, stretc
     assert quality.precision_and_recall(real, fake) == pytest.approx((slow_share(fake, real), slow_share(real, fake)))
 
 
+def test_fakes_equal_to_images_that_stand_in_a_list_many_times_are_among_them() -> None:
+    real = np.repeat(cloud(60, 0, width=1280), 5, axis=0)  # the third neighbour of each is a copy, at distance 0
+    assert quality.precision_and_recall(real, real[:100]) == (1.0, pytest.approx(1 / 3))
+
+
 def test_fakes_that_are_all_alike_have_precision_but_no_recall() -> None:
     real = cloud(60, 0)
     precision, recall = quality.precision_and_recall(real, np.repeat(real[:1], 20, axis=0))

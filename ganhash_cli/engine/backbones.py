@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -41,11 +42,17 @@ def build(identity: Identity, **overrides: Any) -> nn.Module:
     backbone = registry.build(identity, **overrides)
     missing = [name for name in ("input_size", "mean", "std", "feature_dim") if not hasattr(backbone, name)]
     if missing or not isinstance(backbone, nn.Module):
-        raise PluginError(
-            f"backbone {identity.name!r} is no backbone: it lacks {', '.join(missing) or 'torch.nn.Module'}",
-            hint="docs/plugins.md says what a backbone must have",
-        )
+        raise _broken(identity.name, f"it lacks {', '.join(missing) or 'torch.nn.Module'}")
+    rules = contract(backbone)
+    if not len(rules.mean) == len(rules.std) == rules.input_size[0]:
+        raise _broken(identity.name, f"mean {rules.mean} and std {rules.std} have not a number for each channel")
     return backbone
+
+
+def _broken(name: str, reason: str) -> PluginError:
+    return PluginError(
+        f"backbone {name!r} is no backbone: {reason}", hint="docs/plugins.md says what a backbone must have"
+    )
 
 
 def untaught(identity: Identity) -> bool:
@@ -78,17 +85,29 @@ def side_for(short_sides: NDArray[np.int64], backbone: nn.Module, asked: int | N
 
 
 def require_side(backbone: nn.Module, side: int, name: str) -> None:
-    """Try two blank images of `side` pixels; `UsageError` where the backbone cannot take so small or uneven ones."""
-    backbone.eval()
+    """Try two blank images of `side` pixels; `UsageError` where the backbone cannot take so small or uneven ones.
+
+    Where it breaks its word otherwise, in training, too, it is a `PluginError`.
+    """
+    blank = torch.zeros(2, 3, side, side)
     try:
         with torch.no_grad():
-            backbone(torch.zeros(2, 3, side, side))
+            features = backbone.eval()(blank)
     except (RuntimeError, AssertionError, ValueError, IndexError) as error:
         own = contract(backbone).input_size[-1]
         raise UsageError(
             f"{name} cannot take images of {side} pixels: {error or type(error).__name__}",
             hint=f"--size {own} is its own",
         ) from error
+    except Exception as error:  # a stranger's code fails in any way
+        raise _broken(name, f"it fails: {type(error).__name__}: {error}") from error
+    if (shape := tuple(features.shape)) != (wanted := (2, contract(backbone).feature_dim)):
+        raise _broken(name, f"the features of two images have the shape {shape}, not {wanted}")
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            copy.deepcopy(backbone).train()(blank)
+    except Exception as error:
+        raise _broken(name, f"it fails in training: {type(error).__name__}: {error}") from error
 
 
 def normalise(images: Tensor, backbone: nn.Module) -> Tensor:

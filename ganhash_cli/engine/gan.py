@@ -117,6 +117,7 @@ class _State:
     optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0
+    saved: bool = False
 
     def modules(self) -> dict[str, nn.Module]:
         found = {"network": self.network, "average": self.average}
@@ -207,7 +208,9 @@ def _move_generator(
 ) -> float:
     _, labels = _real(state, data, settings, device)
     noise = _noise(state, settings, device)
-    critic.requires_grad_(False)
+    learning = [weight for weight in critic.parameters() if weight.requires_grad]  # some may be frozen for good
+    for weight in learning:
+        weight.requires_grad_(False)
     with ranks.apart(), devices.autocast(device, settings.precision):
         fake = state.network(noise, labels)
         scores, classes = verdict(critic, diffaugment.augment(fake.float(), settings.augment or ""), labels)
@@ -215,7 +218,8 @@ def _move_generator(
         if classes is not None and labels is not None:
             loss = loss + CLASS_WEIGHTS["generator"] * F.cross_entropy(classes, labels)
     moved = _descend(loss, state, "network", settings)
-    critic.requires_grad_(True)
+    for weight in learning:
+        weight.requires_grad_(True)
     return moved
 
 
@@ -233,7 +237,8 @@ def _descend(loss: Tensor, state: _State, which: str, settings: GenerateSettings
     torch.autograd.backward(loss)
     ranks.average_gradients(optimiser)
     value = ranks.mean(float(loss.detach()))
-    run, saved = f"training of {settings.generator.name}", "what was saved before is kept"
+    run = f"training of {settings.generator.name}"
+    saved = "what was saved before is kept" if state.saved else "nothing had been saved"
     stability.require_finite(optimiser, {which: value}, run, state.step, saved)
     optimiser.step()
     return value
@@ -268,13 +273,14 @@ def _save(state: _State, checkpoints: Path) -> None:
     record: dict[str, Any] = {name: module.state_dict() for name, module in state.modules().items()}
     record |= {f"{name} optimiser": optimiser.state_dict() for name, optimiser in state.optimisers.items()}
     checkpoint.save(checkpoints, state.step, {**record, "seconds": state.seconds})
+    state.saved = True
 
 
 def _resume(state: _State, checkpoints: Path) -> None:
     found = checkpoint.load_latest(checkpoints)
     if found is None:
         return
-    state.step, record = found
+    (state.step, record), state.saved = found, True
     _LOG.info("going on from step %s", f"{state.step:,}")
     state.seconds = record["seconds"]
     for name, module in state.modules().items():

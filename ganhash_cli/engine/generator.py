@@ -6,22 +6,25 @@ Noise is drawn on the processor, so that a seed means the same on any device.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ganhash_cli.engine import devices, diffaugment
-from ganhash_cli.engine.adversarial import OBJECTIVES
+from ganhash_cli.engine.adversarial import OBJECTIVES, verdict
 from ganhash_cli.engine.limits import GENERATE, require_within
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.errors import PluginError, UsageError
 from ganhash_cli.plugin import registry
-from ganhash_cli.plugin.contracts import Adversarial, Generator
+from ganhash_cli.plugin.contracts import Adversarial, Generator, SelfTrained
 from ganhash_cli.plugin.registry import Identity
 
 DEFAULT_STEPS = 2000
@@ -62,6 +65,8 @@ def build(identity: Identity, image_size: tuple[int, int, int], num_classes: int
     missing = [name for name in wanted if not hasattr(network, name)]
     if missing or not isinstance(network, nn.Module):
         raise _broken(identity, f"it lacks {', '.join(missing) or 'torch.nn.Module'}")
+    if not isinstance(width := network.latent_dim, int) or width < 1:
+        raise _broken(identity, f"its latent_dim is {width!r}, no whole number above 0")
     if contract(network).num_classes not in (None, num_classes):
         raise _broken(identity, f"it takes {network.num_classes} classes, not {num_classes}")
     if hasattr(network, "critic"):
@@ -97,18 +102,35 @@ def draw(network: nn.Module, labels: Tensor | None, count: int, seed: int) -> It
 
 
 def _try_out(network: nn.Module, identity: Identity, image_size: tuple[int, int, int]) -> None:
-    """Draw two images and have them scored, so that a plugin that breaks its word is found before it is trained."""
+    """Draw two images, learn from them, store the weights: a plugin that breaks its word is found before it trains."""
     rules = contract(network)
     labels = None if rules.num_classes is None else torch.zeros(2, dtype=torch.int64)
+    latents = torch.zeros(2, rules.latent_dim)
     try:
-        with torch.inference_mode():
-            images = copy.deepcopy(network).eval()(torch.zeros(2, rules.latent_dim), labels)
-            if (shape := tuple(images.shape)) != (2, *image_size):
-                raise ValueError(f"two images have the shape {shape}, not {(2, *image_size)}")
+        tried = copy.deepcopy(network)
+        with redirect_stdout(sys.stderr), torch.random.fork_rng(devices=[]):
+            with torch.no_grad():
+                images = tried.eval()(latents, labels)
+            _require_shape("two images have", images, (2, *image_size))
             if hasattr(network, "critic"):
-                cast(Adversarial, network).critic().eval()(images, labels)
+                critic = cast(Adversarial, tried).critic().train()
+                scores, classes = verdict(critic, tried.train()(latents, labels), labels)
+                _require_shape("the scores of two images have", scores, (2,))
+                if classes is not None:
+                    _require_shape("their class scores have", classes, (2, rules.num_classes or 0))
+                loss = scores.sum()
+            else:
+                loss = cast(SelfTrained, tried.train()).training_loss(images, labels)
+                _require_shape("training_loss has", loss, ())
+            torch.autograd.backward(loss)
+            safetensors.torch.save({name: value.contiguous() for name, value in tried.state_dict().items()})
     except Exception as error:  # a stranger's code fails in any way
         raise _broken(identity, f"it fails: {type(error).__name__}: {error}") from error
+
+
+def _require_shape(what: str, found: Tensor, wanted: tuple[int, ...]) -> None:
+    if (shape := tuple(found.shape)) != wanted:
+        raise ValueError(f"{what} the shape {shape}, not {wanted}")
 
 
 def _broken(identity: Identity, reason: str) -> PluginError:

@@ -151,7 +151,10 @@ def _begun(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> Iterator[P
         yield work
     except (InputError, UsageError, PluginError):
         if not any(work.glob(f"{CHECKPOINTS}/*")):
-            shutil.rmtree(work if there else folder, ignore_errors=True)
+            finished = (folder / fakes.DESCRIPTION).exists()  # fakes that stand there have samples of their own
+            begun = [folder] if not there else [work] if finished else [work, folder / SAMPLES]
+            for path in begun:
+                shutil.rmtree(path, ignore_errors=True)
         raise
 
 

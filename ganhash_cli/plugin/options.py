@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -38,7 +39,8 @@ class Option:
                     return _WORDS[text.lower()]
                 if kind is not type(None):
                     value: Value = kind(text)
-                    return value
+                    if not isinstance(value, float) or math.isfinite(value):  # JSON knows no other, and holds it
+                        return value
             except (ValueError, KeyError):
                 continue
         wanted = " or ".join(kind.__name__ for kind in self.types if kind is not type(None))

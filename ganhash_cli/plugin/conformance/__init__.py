@@ -71,6 +71,7 @@ _CHECKS: dict[Kind, tuple[type[Subject] | type[IndexSubject], tuple[Callable[...
             generator.mixtures_of_classes_are_taken,
             generator.works_without_classes,
             generator.makes_any_size,
+            generator.grows_to_what_it_begins_as,
             generator.can_be_copied,
             training.objective_is_known,
             training.critic_is_new_each_time,

@@ -135,6 +135,7 @@ def prints_nothing(subject: Subject) -> None:
 def _use(subject: Subject) -> None:
     network = subject.network()
     subject.run(network, subject.inputs(network))
+    subject.train(network)
 
 
 def _options(subject: Subject) -> tuple[Option, ...]:

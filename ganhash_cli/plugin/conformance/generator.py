@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -98,6 +98,23 @@ def makes_any_size(subject: GeneratorSubject) -> None:
     """Require squares of 28, 33 and 64 pixels where they are asked for, unless it refuses a size."""
     for side in SIDES:
         _expect_shape_of(GeneratorSubject(subject.factory, subject.options, side=side), subject)
+
+
+def grows_to_what_it_begins_as(subject: GeneratorSubject) -> None:
+    """Require of one with a method `grow` whole images on the way, and that a new network is fully grown."""
+    network: Any = subject.network()
+    if not hasattr(network, "grow"):
+        raise NotApplicable("it does not grow")
+    inputs = subject.inputs(network)
+    new = subject.run(network, inputs)
+    for progress in (0.0, 0.5, 1.0):
+        network.grow(progress)
+        with torch.no_grad():
+            found = tuple(network(*inputs).shape)
+        expect(
+            found == tuple(new.shape), f"after grow({progress}) images have the shape {found}, not {tuple(new.shape)}"
+        )
+    expect(agree(subject.run(network, inputs), new), "after grow(1.0) it gives other images than a new one")
 
 
 def can_be_copied(subject: GeneratorSubject) -> None:

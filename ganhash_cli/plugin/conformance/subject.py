@@ -80,6 +80,15 @@ class Subject:
         output: Tensor = network(*inputs)
         return output.square().sum()
 
+    def train(self, network: nn.Module) -> None:
+        """Call in training mode what training calls, or skip where that fails."""
+        inputs = self.inputs(network, rows=4)
+        try:
+            with torch.enable_grad():
+                self.loss(network.train(), inputs)
+        except Exception as error:
+            raise NotApplicable(f"it fails in training: {type(error).__name__}: {error}") from error
+
 
 class BackboneSubject(Subject):
     """A backbone; it is called with images, which vary slowly from place to place as real ones do."""
@@ -134,6 +143,20 @@ class GeneratorSubject(Subject):
             return super().loss(network, inputs)
         loss: Tensor = cast(Any, network).training_loss(self.images(4), self.labels(network, 4))
         return loss.sum()
+
+    def train(self, network: nn.Module) -> None:
+        """Grow the network half, as training would, and have its critic look at images, too."""
+        super().train(network)
+        parts = [network]
+        try:
+            if hasattr(network, "critic"):
+                parts.append(cast(Any, network).critic().train())
+                parts[1](self.images(4), self.labels(network, 4))
+            for part in parts:
+                if hasattr(part, "grow"):
+                    cast(Any, part).grow(0.5)
+        except Exception as error:
+            raise NotApplicable(f"it fails in training: {type(error).__name__}: {error}") from error
 
 
 def input_size(network: nn.Module) -> tuple[int, int]:

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from ganhash_plugins.sizes import require_positive
+
 
 class SmallConv(nn.Module):
     """Three stages of residual 3x3 convolutions, each of twice the width and half the size of the last.
@@ -15,6 +17,7 @@ class SmallConv(nn.Module):
 
     def __init__(self, *, width: int = 32) -> None:
         super().__init__()
+        require_positive(width=width)
         self.feature_dim = 4 * width
         self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         self.stages = nn.Sequential(_Block(width, width), _Block(width, 2 * width), _Block(2 * width, 4 * width))

@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ganhash_plugins.generators.parts import crop, pad
+from ganhash_plugins.sizes import require_positive
 
 
 class Dcgan(nn.Module):
@@ -26,6 +27,7 @@ class Dcgan(nn.Module):
         base: int = 32,
     ) -> None:
         super().__init__()
+        require_positive(latent_dim=latent_dim, base=base)
         self.image_size = image_size
         self.latent_dim = latent_dim
         self.widths, start = _widths(image_size, base)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganhash_plugins.generators.parts import crop, halvings, look_up, pad
+from ganhash_plugins.sizes import require_positive
 
 STEPS = 1000  # of the diffusion while training
 OFFSET = 0.008  # of the cosine schedule (Nichol and Dhariwal 2021, arXiv:2102.09672, eq. 17)
@@ -36,6 +37,7 @@ class Ddpm(nn.Module):
         super().__init__()
         if not 1 <= drawing_steps <= STEPS:
             raise ValueError(f"drawing_steps={drawing_steps} is not from 1 to {STEPS}")
+        require_positive(base=base)
         if base % 8:
             raise ValueError(f"base={base} is no multiple of 8")
         self.image_size = image_size

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ganhash_plugins.generators.parts import ProjectionScore, crop, halvings, look_up, pad
+from ganhash_plugins.sizes import require_positive
 
 GROWN = 0.6
 """The share of training after which the full resolution is there."""
@@ -39,6 +40,7 @@ class Progan(nn.Module):
         base: int = 32,
     ) -> None:
         super().__init__()
+        require_positive(latent_dim=latent_dim, base=base)
         self.image_size = image_size
         self.num_classes = num_classes
         self.latent_dim = latent_dim
@@ -114,11 +116,12 @@ class _Critic(nn.Module):
         image, hidden = pad(images, self.count), None
         for level, share in enumerate(shares):
             if share:
-                seen = share * F.leaky_relu(self.look[level](image), 0.2)
+                seen = F.leaky_relu(self.look[level](image), 0.2)
                 hidden = seen if hidden is None else hidden + seen
             if level < self.count:
                 image = F.avg_pool2d(image, 2)
-                hidden = None if hidden is None else F.leaky_relu(self.stages[level](hidden), 0.2)
+                # All that a level says fades in: scaled before its convolution, the bias would come in at once.
+                hidden = None if hidden is None else share * F.leaky_relu(self.stages[level](hidden), 0.2)
         pooled = F.leaky_relu(self.last(hidden), 0.2).sum(dim=(2, 3))
         scores: Tensor = self.score(pooled, labels)
         return scores

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from ganhash_plugins.generators.parts import ConditionalNorm, ProjectionScore, crop, halvings, pad
+from ganhash_plugins.sizes import require_positive
 
 
 class Sngan(nn.Module):
@@ -34,6 +35,7 @@ class Sngan(nn.Module):
         critic_base: int = 32,
     ) -> None:
         super().__init__()
+        require_positive(latent_dim=latent_dim, base=base, critic_base=critic_base)
         self.image_size = image_size
         self.num_classes = num_classes
         self.latent_dim = latent_dim

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganhash_plugins.sizes import require_positive
+
 
 class Tiny(nn.Module):
     """One linear layer to a small picture that is scaled up; its critic looks at a small picture too."""
@@ -20,6 +22,7 @@ class Tiny(nn.Module):
         objective: str = "hinge",
     ) -> None:
         super().__init__()
+        require_positive(latent_dim=latent_dim, width=width)
         self.image_size = image_size
         self.num_classes = num_classes
         self.latent_dim = latent_dim

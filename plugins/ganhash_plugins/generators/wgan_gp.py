@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ganhash_plugins.generators.parts import ConditionalNorm, crop, halvings, pad
+from ganhash_plugins.sizes import require_positive
 
 
 class WganGp(nn.Module):
@@ -32,6 +33,7 @@ class WganGp(nn.Module):
         critic_base: int = 32,
     ) -> None:
         super().__init__()
+        require_positive(latent_dim=latent_dim, base=base, critic_base=critic_base)
         self.image_size = image_size
         self.num_classes = num_classes
         self.latent_dim = latent_dim

@@ -1,0 +1,8 @@
+"""Refuses sizes of which no network can be built."""
+
+
+def require_positive(**sizes: int) -> None:
+    """Raise `ValueError` where one of the named sizes is below 1."""
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name}={size} is below 1")

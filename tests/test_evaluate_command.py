@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
-from ganhash_cli.engine import bundle, decoding, files, images
+from ganhash_cli.engine import bundle, decoding, evaluation, files, images
 from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.progress import finish
 from linear_hash import BITS, SIDE, LinearHash, write_bundle
@@ -185,10 +186,39 @@ def test_queries_with_several_labels_find_images_that_share_one(capsys: Printed)
 
 def test_queries_without_a_relevant_image_are_left_out_and_told_of(capsys: Printed) -> None:
     Path("queries/blue").rename("queries/azure")
+    shutil.copy("queries/red/00.png", "queries/loose.png")
     code, out, error = run(capsys, *EVALUATE, "--json")
     found = json.loads(out)
-    assert (code, found["queries"], found["queries_without_relevant"]) == (0, 6, 3)
-    assert "left out: 3 queries without an image of that class" in error
+    assert (code, found["queries"], found["queries_without_relevant"]) == (0, 6, 4)
+    assert "left out: 3 queries without an image of their class in the database: 'azure'\n" in error
+    assert "left out: 1 query without a label\n" in error
+
+
+def test_many_classes_that_the_database_lacks_are_named_by_the_first(capsys: Printed) -> None:
+    for number in range(7):
+        paint(Path(f"queries/k{number}/0.png"), COLOURS["red"], seed=2000 + number)
+    assert "in the database: 'k0', 'k1', 'k2', 'k3', 'k4' …\n" in run(capsys, *EVALUATE)[2]
+
+
+def test_the_codes_of_one_shard_are_called_that(capsys: Printed) -> None:
+    run(capsys, "encode", "folder", "--shard", "1/2", "-o", "part.h5")
+    code, out, error = run(capsys, *EVALUATE, "--codes", "part.h5", "--json")
+    assert (code, json.loads(out)["shard"]) == (0, "1/2")
+    assert "warning: these codes are shard 1/2 alone; `ganhash merge` puts all together\n" in error
+    assert "shard" not in record(capsys)
+
+
+def test_long_work_tells_how_many_queries_are_through(capsys: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = record(capsys, "--rerank")
+    monkeypatch.setattr(evaluation, "_PAIRS", 2 * 7)
+    monkeypatch.setattr(evaluation, "_QUERIES", 1)
+    code, out, error = run(capsys, *EVALUATE, "--rerank", "--json", "--progress", "json")
+    assert (code, json.loads(out)) == (0, known)
+    told = [json.loads(line) for line in error.splitlines() if '"unit": "queries"' in line]
+    assert [(each["stage"], each["total"]) for each in told if each["done"] == each["total"]] == [
+        ("ranking the database", 9),
+        ("ranking by asymmetric distance", 9),
+    ]
 
 
 def test_images_without_a_label_are_relevant_to_none_and_told_of(capsys: Printed) -> None:
@@ -221,8 +251,26 @@ def test_no_query_with_a_relevant_image_is_exit_4(capsys: Printed) -> None:
 def test_queries_without_labels_are_exit_4(capsys: Printed) -> None:
     code, _, error = run(capsys, "evaluate", "--queries", "queries/blue")
     assert code == 4
-    assert "have no labels" in error
+    assert "the queries of queries/blue have no labels\n" in error
     assert "hint: put each class into a folder of its own" in error
+
+
+def test_an_image_without_a_label_is_named_as_it_was_typed(capsys: Printed) -> None:
+    code, _, error = run(capsys, "evaluate", "--queries", FIRST)
+    assert (code, f"the queries of {FIRST} have no labels\n" in error) == (4, True)
+
+
+def test_a_folder_without_queries_is_called_empty(capsys: Printed) -> None:
+    Path("empty").mkdir()
+    code, _, error = run(capsys, "evaluate", "--queries", "empty")
+    assert (code, "empty holds no usable image" in error) == (4, True)
+
+
+@pytest.mark.parametrize("more", ["", f"{FIRST},\n"])
+def test_a_labelled_query_that_is_missing_is_named(more: str, capsys: Printed) -> None:
+    Path("queries.csv").write_text(f"path,label\nqueries/gone.png,red\n{more}")
+    code, _, error = run(capsys, "evaluate", "--queries", "queries.csv")
+    assert (code, "queries/gone.png: missing" in error) == (4, True)
 
 
 def test_a_database_without_labels_is_exit_4(capsys: Printed) -> None:
@@ -305,6 +353,25 @@ def test_a_model_that_keeps_no_list_of_its_training_images_is_told_of(capsys: Pr
 
 def test_a_plot_among_the_images_is_said_to_become_one(capsys: Printed) -> None:
     assert "pr.png lies among your images" in run(capsys, *EVALUATE, "--plot", "folder/pr.png")[2]
+
+
+@pytest.mark.parametrize(("place", "inside"), [("queries/red/pr.png", True), ("pr.png", False)])
+def test_a_plot_among_the_queries_is_said_to_become_one(capsys: Printed, place: str, inside: bool) -> None:
+    code, _, error = run(capsys, *EVALUATE, "--plot", place)
+    said = "pr.png lies among your queries: the next `ganhash evaluate` takes it for one"
+    assert (code, said in error) == (0, inside)
+
+
+def test_one_of_a_thing_is_told_of_in_the_singular_on_the_plot(
+    capsys: Printed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree("queries/blue", "one/blue")
+    for index in (1, 2):
+        Path(f"one/blue/{index:02}.png").unlink()
+    written: list[str] = []
+    monkeypatch.setattr(Axes, "text", lambda self, x, y, text, **_: written.append(text))
+    run(capsys, "evaluate", "--queries", "one", "--plot", "pr.png")
+    assert [text.rpartition(",")[0] for text in written] == ["12 bits, 1 query, 7 images"]
 
 
 def test_the_curve_is_written_as_a_table_and_drawn(capsys: Printed) -> None:

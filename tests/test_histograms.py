@@ -1,5 +1,7 @@
 """Counts by distance against counting one by one, and relevance against comparing label by label."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,18 @@ def relevance() -> Relevance:
 def test_an_item_is_relevant_where_it_shares_a_label() -> None:
     slow = [[row for row in range(len(LABELS)) if names(row) & set(query)] for query in QUERIES]
     assert [rows.tolist() for rows in relevance().rows(QUERIES)] == slow
+
+
+def test_the_images_of_several_labels_are_found_without_a_sorted_copy_of_all() -> None:
+    count = 100_000
+    labels = np.random.default_rng(0).integers(0, 3, 2 * count)
+    found = Relevance(NAMES, labels, np.repeat(np.arange(count), 2), count)
+    tracemalloc.start()
+    [rows] = found.rows([NAMES[:2]])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(rows, np.flatnonzero((labels.reshape(-1, 2) < 2).any(1)))
+    assert most < 1.5 * rows.nbytes
 
 
 def test_images_without_a_label_are_counted() -> None:

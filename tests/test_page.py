@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
@@ -80,6 +81,29 @@ def test_the_page_has_one_row_a_query_with_each_neighbour_told_of(answers: list[
     said = " ".join(" ".join(shown.texts).split())
     for part in ("0/48", "1/48", "2/48", "red", "blue", "blue.png", "9 images", "48 bits"):
         assert part in said
+
+
+@pytest.mark.parametrize(
+    ("ties", "counted", "told"),
+    [
+        (1, True, ""),
+        (12, True, "12 images are as near as the last one; which of them are shown is chance"),
+        (2, False, "more images than are shown are as near as the last one"),
+    ],
+)
+def test_it_says_where_not_all_images_at_the_last_distance_are_shown(
+    answers: list[Answer], tmp_path: Path, ties: int, counted: bool, told: str
+) -> None:
+    shown = read([replace(answers[0], ties=ties, counted=counted)], tmp_path / "out.html")
+    said = " ".join(" ".join(shown.texts).split())
+    assert ("as near as the last" in said, told in said) == (bool(told), True)
+
+
+def test_one_image_of_one_bit_is_told_of_in_the_singular(answers: list[Answer], tmp_path: Path) -> None:
+    hits = (replace(answers[0].hits[0], bits=1),)
+    said = " ".join(read([replace(answers[0], hits=hits, searched=1)], tmp_path / "out.html").texts)
+    assert "1 image searched" in said
+    assert "in how many of 1 bit its code differs" in said
 
 
 def test_the_pictures_are_inside_as_jpegs_of_the_images(answers: list[Answer], tmp_path: Path) -> None:

@@ -318,7 +318,72 @@ def test_a_query_that_stands_in_the_database_is_refused_or_told_of(capsys: Print
     code, _, error = run(capsys, *REPORT)
     assert (code, "queries/blue/copy.png" in error, Path("report.html").exists()) == (5, True, False)
     assert run(capsys, *REPORT, "--allow-overlap")[0] == 0
-    assert "1 of them stand among these images" in said(shown())
+    assert "Queries that were seen before: in the database 1, in training 0" in said(shown())
+
+
+def test_queries_without_labels_have_no_figures_that_a_leak_could_better(capsys: Printed) -> None:
+    shutil.copy("folder/blue/01.png", "queries/blue/copy.png")
+    assert run(capsys, "report", "--queries", "queries/blue")[0] == 0
+
+
+def test_what_the_figures_leave_out_is_said_as_evaluate_says_it(capsys: Printed) -> None:
+    shutil.copy("folder/blue/01.png", "queries/blue/copy.png")
+    shutil.copy("folder/red/01.png", "folder/loose.png")
+    Path("queries/green").rename("queries/<b>")
+    run(capsys, "encode", "folder")
+    shutil.rmtree("folder")
+    assert run(capsys, *REPORT)[0] == 0
+    text = said(shown())
+    told = [line.removeprefix("warning: ") for line in run(capsys, "evaluate", "--queries", "queries")[2].splitlines()]
+    told = [line for line in told if line.startswith(("left out", "relevant to", "not compared"))]
+    assert len(told) == 3
+    for line in told:
+        assert f"{line.capitalize()}." in text
+
+
+def test_the_codes_of_one_shard_are_called_that(capsys: Printed) -> None:
+    run(capsys, "encode", "folder", "--shard", "1/2", "-o", "part.h5")
+    code, _, error = run(capsys, "report", "--codes", "part.h5")
+    assert (code, "warning: these codes are shard 1/2 alone" in error) == (0, True)
+    assert "These codes are shard 1/2 alone; `ganhash merge` puts all together." in said(shown())
+
+
+def test_of_images_that_are_equally_near_some_are_drawn_and_the_page_says_so(capsys: Printed) -> None:
+    places = [f"same/{name}/{number:02}.png" for name in ("early", "late") for number in range(20)]
+    for place in [*places, "asked/early/0.png", "asked/early/1.png"]:
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy("folder/blue/01.png", place)
+    run(capsys, "encode", "same", "-o", "same.h5")
+    assert run(capsys, "report", "--codes", "same.h5", "--queries", "asked", "--allow-overlap")[0] == 0
+    text = said(shown())
+    found = re.findall(r"same/(early|late)/ (\d\d)\.png", text)
+    assert {label for label, _ in found} == {"early", "late"}
+    assert len(found) == 2 * report.NEIGHBOURS
+    assert set(found[: report.NEIGHBOURS]) != set(found[report.NEIGHBOURS :])
+    assert text.count("40 images are as near as the last one; which of them are shown is chance") == 2
+
+
+def test_the_map_shows_each_image_by_the_most_frequent_of_its_labels(capsys: Printed) -> None:
+    paths = sorted(Path("folder").rglob("*.png"))
+    rows = [f"{path},{path.parent.name},a{number}" for number, path in enumerate(paths)]
+    Path("list.csv").write_text("\n".join(["path,label,label", *rows]))
+    run(capsys, "encode", "list.csv", "-o", "list.h5")
+    run(capsys, "report", "--codes", "list.h5")
+    assert "● blue ■ green ▲ red The two directions" in said(shown())
+
+
+def test_one_of_a_thing_is_told_of_in_the_singular(capsys: Printed) -> None:
+    epochs.write([{"epoch": 1, "triplet": 1.0, "validation_map": 0.5}], Path("model"))
+    describe(metrics={"validation_map_at_all": 0.5, "validation_images": 1})
+    for folder in ("folder", "queries"):
+        for path in sorted(Path(folder).rglob("*.png"))[1:]:
+            path.unlink()
+    run(capsys, "encode", "folder")
+    assert run(capsys, *REPORT)[0] == 0
+    text = said(shown()) + "".join(each["alt"] for each in shown().all("img"))
+    assert re.findall(r"\b1 (?:images|queries|bits|epochs|pairs)\b", text) == []
+    assert "1 query against 1 image." in text
+    assert "correlation |r| of two" not in text
 
 
 def test_a_bad_query_among_good_ones_is_exit_3(capsys: Printed) -> None:

@@ -59,11 +59,11 @@ def evaluate(
         outputs.require(csv, outputs.CURVE, "--csv")
 
     def measured(stored: "Database", there: "Remote | None" = None) -> "Evaluation":
+        hasher = open_runtime(bundle, numeric=stored.header.numeric)
         work = evaluation.evaluate(
             bundle,
             stored,
-            images.query_part(images.collect(queries)),
-            open_runtime(bundle, numeric=stored.header.numeric),
+            evaluation.Asked(queries, images.query_part(images.collect(queries)), hasher),
             k=k,
             r=r,
             rerank=rerank,
@@ -73,6 +73,7 @@ def evaluate(
         result = console.follow(work, saves=False)
         if plot:
             views.note_inside(plot, stored.header.root)
+            _note_among(plot, queries)
         return result
 
     if index is None:
@@ -139,31 +140,24 @@ def _write(result: "Evaluation", plot: Path | None, csv: Path | None) -> None:
 
 
 def _note(result: "Evaluation") -> None:
-    """Say what the figures leave out, and what could not be checked."""
-    known = result.overlap
+    """Say what the table leaves out, and what is to be said of its figures."""
+    from ganhash_cli.engine import evaluation
+
+    if result.shard:
+        console.warn(evaluation.of_part(result.shard))
     if beyond := [name for name, first in _cut_offs(result).values() if first > result.database]:
         console.note(
             f"without {' and '.join(beyond)}: the database holds {wording.counted(result.database, 'image')};"
             " -r and -k take fewer"
         )
-    if result.recall:
-        console.note(f"the figures rank all codes; the index searches approximately: {result.recall} of the queries")
-    if result.without_relevant:
-        console.warn(
-            f"left out: {wording.counted(result.without_relevant, 'query', 'queries')} without an image of that class"
-            " in the database, or without a label"
-        )
-    if result.unlabelled:
+    for remark in result.remarks():
+        (console.warn if remark.warns else console.note)(console.safe(remark.text))
+
+
+def _note_among(plot: Path, queries: Path) -> None:
+    """Say where a plot lies among the queries, and so will be one of them."""
+    if queries.is_dir() and Path(os.path.realpath(plot)).is_relative_to(os.path.realpath(queries)):
         console.note(
-            f"relevant to no query: {wording.counted(result.unlabelled, 'image')} of the database without a label"
+            f"{console.safe(os.fspath(plot))} lies among your queries: the next `ganhash evaluate` takes it for one;"
+            " move it elsewhere"
         )
-    if known.in_database or known.in_training:
-        both = f"in the database {len(known.in_database):,}, in training {len(known.in_training):,}"
-        console.warn(f"queries that were seen before: {both}; they count, as --allow-overlap says")
-    if known.unreadable:
-        console.warn(
-            f"not compared with the queries: {wording.counted(known.unreadable, 'image')} of the database with the code"
-            " of one, whose files are gone"
-        )
-    if not known.training_known:
-        console.warn("the model keeps no list of its training images; whether it saw a query could not be checked")

@@ -15,8 +15,7 @@ from ganhash_cli.errors import InputError
 if TYPE_CHECKING:
     from ganhash_cli.engine.bundle import Bundle
     from ganhash_cli.engine.codes import StoredCodes
-    from ganhash_cli.engine.encoder import Hasher
-    from ganhash_cli.engine.images import Collection
+    from ganhash_cli.engine.evaluation import Asked
     from ganhash_cli.engine.report import Missing
 
 
@@ -37,7 +36,7 @@ def report(
     json: options.Json = False,
 ) -> None:
     """Show a trained model on one page: training, fakes, codes, and what queries find. See docs/report.md."""
-    from ganhash_cli.engine import outputs, report_page
+    from ganhash_cli.engine import evaluation, outputs, report_page
     from ganhash_cli.engine import report as reports
     from ganhash_cli.engine.bundle import Bundle
 
@@ -53,6 +52,8 @@ def report(
         console.emit({"report": output, "fingerprint": bundle.fingerprint, "missing": found.missing})
     else:
         console.say(f"{console.safe(os.fspath(output))}: {wording.size(output.stat().st_size)}")
+    if found.shard:
+        console.warn(evaluation.of_part(found.shard))
     for name, why in found.missing.items():
         console.note(f"without {name}: {console.safe(why)}")
     if isinstance(found.retrieval, reports.Retrieval) and found.retrieval.skipped:
@@ -73,11 +74,10 @@ def _stored(bundle: "Bundle", named: Path | None, stack: ExitStack) -> "StoredCo
     return stored
 
 
-def _asked(
-    bundle: "Bundle", stored: "StoredCodes | Missing", named: Path | None
-) -> "tuple[Collection, Hasher] | Missing":
+def _asked(bundle: "Bundle", stored: "StoredCodes | Missing", named: Path | None) -> "Asked | Missing":
     """Collect the queries, if some were named, and open what hashes them as the codes were made."""
     from ganhash_cli.engine import images
+    from ganhash_cli.engine.evaluation import Asked
     from ganhash_cli.engine.report import Missing
     from ganhash_cli.engine.runtime import open_runtime
 
@@ -88,4 +88,5 @@ def _asked(
             f"the queries have nothing to search: {stored.why}",
             hint="`ganhash encode FOLDER` makes codes of this model",
         )
-    return images.query_part(images.collect(named)), open_runtime(bundle, numeric=stored.header.numeric)
+    hasher = open_runtime(bundle, numeric=stored.header.numeric)
+    return Asked(named, images.query_part(images.collect(named)), hasher)

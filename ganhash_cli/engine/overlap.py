@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganhash_cli.engine import bits, decoders, decoding
 from ganhash_cli.engine.bundle import Bundle
@@ -53,36 +54,35 @@ class Overlap:
 
 def find(queries: Queries, stored: Database, bundle: Bundle) -> Work[Overlap]:
     """Compare the queries with the database, as far as its files are still there, and with the training images."""
-    candidates = _same_code(queries, stored)
-    rows = sorted({row for found in candidates for row in found})
-    digests: dict[int, str] = {}
-    files = [os.path.join(stored.header.root, stored.path_of(row)) for row in rows]
-    for done, (row, square) in enumerate(zip(rows, decoders.squares(files, bundle.side), strict=True), start=1):
+    rows = np.flatnonzero(_like_a_query(queries, stored)).tolist()
+    digests = list[str]()
+    files = (os.path.join(stored.header.root, stored.path_of(row)) for row in rows)
+    for done, square in enumerate(decoders.squares(files, bundle.side), start=1):
         if not isinstance(square, Undecodable):
-            digests[row] = decoding.pixel_digest(square)
+            digests.append(decoding.pixel_digest(square))
         if done % _PROGRESS == 0 or done == len(rows):
             yield Progress("looking for queries in the database", done, len(rows), unit="images")
-    trained_on = bundle.training_images()
-    named = list(zip(queries.files, queries.digests, candidates, strict=True))
+    held, trained_on = set(digests), bundle.training_images()
+    named = list(zip(queries.files, queries.digests, strict=True))
     return Overlap(
-        in_database=tuple(file for file, own, found in named if own in {digests.get(row) for row in found}),
-        in_training=tuple(file for file, own, _ in named if own in (trained_on or ())),
+        in_database=tuple(file for file, own in named if own in held),
+        in_training=tuple(file for file, own in named if own in (trained_on or ())),
         unreadable=len(rows) - len(digests),
         training_known=trained_on is not None,
     )
 
 
-def _same_code(queries: Queries, stored: Database) -> list[list[int]]:
-    """Return for each query the rows that may be the same image: equal in code and, but for rounding, confidence.
+def _like_a_query(queries: Queries, stored: Database) -> NDArray[np.bool_]:
+    """Return which rows, (N,), may be the same image as a query: equal in code and, but for rounding, confidence.
 
     An index in another program keeps no confidence; then more images are decoded.
     """
     index = ExactIndex(stored.codes, stored.header.bits)
     confidence = stored.column("confidence").astype(np.int16) if "confidence" in stored.columns else None
-    found = []
+    found = np.zeros(len(stored), np.bool_)
     for code, own in zip(queries.codes, bits.confidence(queries.logits).tolist(), strict=True):
         ((_, rows),) = index.radius(code[None], 0)
-        found.append((rows if confidence is None else rows[np.abs(confidence[rows] - own) <= 1]).tolist())
+        found[rows if confidence is None else rows[np.abs(confidence[rows] - own) <= 1]] = True
     return found
 
 

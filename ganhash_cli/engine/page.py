@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganhash_cli.engine import decoders, files
+from ganhash_cli.engine import decoders, files, wording
 from ganhash_cli.engine.codes import CHANGED
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.names import safe
@@ -79,7 +79,7 @@ figcaption { padding: .25rem 4px 0 }
 small { font-size: .8rem }
 .key { display: inline-block; margin-right: 1rem }
 @media (min-width: 48rem) { section { grid-template-columns: 12rem 1fr; column-gap: 2rem }
-  h2, h3, h4 { grid-column: 1 / -1 } }
+  h2, h3, h4 { grid-column: 1 / -1 } .tied { grid-column: 2 } }
 """
 
 _HEAD = """<!doctype html>
@@ -161,8 +161,9 @@ def _about(answers: Sequence[Answer]) -> str:
     hits = [(answer, hit) for answer in answers for hit in answer.hits]
     if not hits:
         return "<p>no image was found</p>"
-    distance = f"in how many of {hits[0][1].bits} bits its code differs from the query's (Hamming distance)"
-    lines = [f"{hits[0][0].searched:,} images searched. Below each neighbour stands {distance}."]
+    bits = wording.counted(hits[0][1].bits, "bit")
+    distance = f"in how many of {bits} its code differs from the query's (Hamming distance)"
+    lines = [f"{wording.counted(hits[0][0].searched, 'image')} searched. Below each neighbour stands {distance}."]
     if len(answers) > MOST_QUERIES:
         lines.append(f"Shown are the first {MOST_QUERIES} of {len(answers):,} queries.")
     if any(len(answer.hits) > MOST_HITS for answer in answers):
@@ -197,8 +198,16 @@ def section(
         picture=queried,
         label=_label(", ".join(answer.labels)),
         fact=f"\n<small>{text(fact)}</small>" if fact else "",
-        hits=f"<ol>\n{hits}</ol>" if hits else "<p>no image is near enough</p>",
+        hits=f"<ol>\n{hits}</ol>{_tied(answer)}" if hits else "<p>no image is near enough</p>",
     )
+
+
+def _tied(answer: Answer) -> str:
+    """Say where of the images at the last distance only some are shown."""
+    if not answer.cut or len(answer.hits) > MOST_HITS:
+        return ""
+    many = f"{answer.ties:,} images" if answer.counted else "more images than are shown"
+    return f'\n<p class="tied">{many} are as near as the last one; which of them are shown is chance</p>'
 
 
 def _hit(answer: Answer, hit: Hit, tile: Tile, folder: Path) -> str:

@@ -110,6 +110,7 @@ def distances(found: Separation) -> Plot:
             axes.stairs(shares, edges, color=colours[colour], linewidth=1.6, linestyle=dashes, label=name)
         axes.set(xlabel="Hamming distance in bits", ylabel="share of the pairs of its kind")
         axes.legend(frameon=False)
+        _count(axes.xaxis)
 
     return _draw(paint, 3.2)
 
@@ -195,7 +196,7 @@ def _count(axis: Axis) -> None:
     """Let an axis show whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))  # with more, one epoch has fractions of it
 
 
 def _draw(paint: Paint, height: float) -> Plot:

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganhash_cli.engine import files, outputs
+from ganhash_cli.engine import files, outputs, wording
 from ganhash_cli.engine.evaluation import Evaluation
 from ganhash_cli.engine.metrics import Curve
 
@@ -83,8 +83,8 @@ def _number_points(axes: Axes, curve: Curve, colour: str, paper: str) -> None:
 
 def _frame(axes: Axes, result: Evaluation) -> None:
     facts = (
-        f"{result.bits} bits, {result.queries:,} queries, {result.database:,} images,"
-        f" mAP@all {result.map_at_all:.3f} (tie-aware)"
+        f"{wording.counted(result.bits, 'bit')}, {wording.counted(result.queries, 'query', 'queries')},"
+        f" {wording.counted(result.database, 'image')}, mAP@all {result.map_at_all:.3f} (tie-aware)"
     )
     axes.set_title("Precision and recall within a Hamming radius", color=_INK, loc="left", pad=24, weight="bold")
     axes.text(0, 1.025, facts, transform=axes.transAxes, color=_FAINT, fontsize=9)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
 from ganhash_cli.engine.histograms import Rows
-from ganhash_cli.engine.images import Collection
+from ganhash_cli.engine.images import Collection, nothing_usable
+from ganhash_cli.engine.queries import openable
 from ganhash_cli.engine.remote_copy import Database
 from ganhash_cli.errors import InputError, MismatchError
 
@@ -25,6 +27,7 @@ class Relevance:
         ends = np.searchsorted(labels[order], np.arange(len(class_names) + 1))
         parts = (images[order[start:end]] for start, end in pairwise(ends))
         self._images_of = dict(zip(class_names, parts, strict=True))
+        self._count = count
         self.unlabelled = count - len(np.unique(images[labels >= 0]))
 
     @classmethod
@@ -45,28 +48,46 @@ class Relevance:
         """
         for labels in queries:
             parts = [self._images_of[label] for label in labels if label in self._images_of]
-            yield parts[0] if len(parts) == 1 else np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
+            yield parts[0] if len(parts) == 1 else self._any_of(parts)
+
+    def _any_of(self, parts: Iterable[Rows]) -> Rows:
+        """Return the images that stand in at least one part, rising; no sort, which takes longer than the distances."""
+        found = np.zeros(self._count, np.bool_)
+        for part in parts:
+            found[part] = True
+        return np.flatnonzero(found)
 
 
-def require_labels(stored: Database, queries: Collection) -> None:
-    """Refuse what cannot be judged: a side without labels, or sides that have no class of one name."""
+def require_labels(stored: Database, queries: Collection, source: Path) -> None:
+    """Refuse what cannot be judged: a side without labels, or sides that have no class of one name.
+
+    The queries are those of `source`, which an error names as it was typed.
+    """
     if not len(stored) or not stored.labelled:
         raise InputError(
             f"the images of {stored.path} have no labels",
             hint="encode a folder with a sub-folder for each class, or a CSV with path,label",
         )
+    if not queries.entries:
+        raise nothing_usable(queries, queries.skipped)
     if not queries.labelled:
+        unread = [f" ({os.fsdecode(openable(queries.root, bad.path))}: {bad.reason})" for bad in queries.skipped[:1]]
         raise InputError(
-            f"the queries in {os.fsdecode(queries.root)} have no labels",
+            f"the queries of {source} have no labels{''.join(unread)}",
             hint="put each class into a folder of its own, or name a CSV with path,label",
         )
     ours, theirs = queries.class_names, stored.header.class_names
     if not set(ours) & set(theirs):
         raise MismatchError(
-            f"no class has one name on both sides: the queries' are {_listed(ours)}, the database's {_listed(theirs)}",
+            f"no class has one name on both sides: the queries' are {listed(ours)}, the database's {listed(theirs)}",
             hint="name the folders or labels of the queries like those of the database",
         )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Name the first of some classes.
+
+    >>> listed(["cat", "dog"]), listed("abcdef")
+    ("'cat', 'dog'", "'a', 'b', 'c', 'd', 'e' …")
+    """
     return ", ".join(map(repr, names[:_NAMED])) + (" …" if len(names) > _NAMED else "")

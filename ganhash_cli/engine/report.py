@@ -23,19 +23,21 @@ from ganhash_cli.engine import (
     separation,
 )
 from ganhash_cli.engine.bit_statistics import BitStatistics
+from ganhash_cli.engine.bits import Codes
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.code_map import CodeMap
 from ganhash_cli.engine.codes import StoredCodes
-from ganhash_cli.engine.encoder import Hasher
 from ganhash_cli.engine.epochs import Epochs
-from ganhash_cli.engine.evaluation import Evaluation
+from ganhash_cli.engine.evaluation import Asked, Evaluation
 from ganhash_cli.engine.fakes import GRID, Fakes
-from ganhash_cli.engine.images import Collection, Skipped
+from ganhash_cli.engine.images import Skipped
+from ganhash_cli.engine.index import Distances, ExactIndex, Ids
 from ganhash_cli.engine.progress import Work
 from ganhash_cli.engine.queries import Queries
 from ganhash_cli.engine.results import Answer
 from ganhash_cli.engine.seeds import derive
 from ganhash_cli.engine.separation import Separation
+from ganhash_cli.engine.shards import Shard
 from ganhash_cli.errors import CorruptError, InputError
 
 T = TypeVar("T")
@@ -86,13 +88,14 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a report shows of a model; what is missing says why."""
+    """Everything a report shows of a model; what is missing says why. `shard` is the part that the codes are of."""
 
     bundle: Bundle
     epochs: Epochs | Missing
     fakes: bytes | Missing
     portrait: Portrait | Missing
     retrieval: Retrieval | Missing
+    shard: Shard | None
 
     @property
     def missing(self) -> dict[str, str]:
@@ -114,7 +117,7 @@ def gather(
     bundle: Bundle,
     fakes: Path,
     stored: StoredCodes | Missing,
-    asked: tuple[Collection, Hasher] | Missing,
+    asked: Asked | Missing,
     *,
     allow_overlap: bool = False,
 ) -> Work[Report]:
@@ -137,8 +140,9 @@ def gather(
         elif isinstance(portrait, Missing):
             retrieval = portrait
         else:
-            retrieval = yield from _retrieval(bundle, stored, *asked, allow_overlap=allow_overlap)
-    return Report(bundle, _epochs(bundle), _fakes(bundle, fakes), portrait, retrieval)
+            retrieval = yield from _retrieval(bundle, stored, asked, allow_overlap=allow_overlap)
+    shard = None if isinstance(stored, Missing) else stored.header.shard
+    return Report(bundle, _epochs(bundle), _fakes(bundle, fakes), portrait, retrieval, shard)
 
 
 def _epochs(bundle: Bundle) -> Epochs | Missing:
@@ -169,8 +173,9 @@ def _portrait(stored: StoredCodes) -> Portrait:
     bits, rows, counted = stored.header.bits, _sample(len(stored), MOST_MAPPED), _sample(len(stored), MOST_COUNTED)
     codes = stored.codes[rows]
     labels = [stored.labels_of(row) for row in rows.tolist()]
-    names = tuple(name for name, _ in Counter(label for each in labels for label in each[:1]).most_common())
-    numbers = {name: number for number, name in enumerate(sorted(names[:NAMED_CLASSES]))}
+    classes = _main_classes(labels)
+    names = [name for name, _ in Counter(name for name in classes if name is not None).most_common(NAMED_CLASSES)]
+    numbers = {name: number for number, name in enumerate(sorted(names))}
     return Portrait(
         images=len(stored),
         counted=len(counted),
@@ -179,8 +184,18 @@ def _portrait(stored: StoredCodes) -> Portrait:
         separation=_separation(stored, codes, labels),
         map=code_map.of(codes, bits),
         named=tuple(numbers),
-        classes=tuple(numbers.get(each[0]) if each else None for each in labels),
+        classes=tuple(None if name is None else numbers.get(name) for name in classes),
     )
+
+
+def _main_classes(labels: Sequence[tuple[str, ...]]) -> list[str | None]:
+    """Return one class for each image, of its labels the one that most images have; None where it has none.
+
+    >>> _main_classes([("ant", "bee"), ("bee",), ()])
+    ['bee', 'bee', None]
+    """
+    often = Counter(label for each in labels for label in each)
+    return [max(each, key=often.__getitem__) if each else None for each in labels]
 
 
 def _separation(
@@ -205,26 +220,20 @@ def _sample(count: int, most: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(derive(0, "report", count)).choice(count, most, replace=False))
 
 
-def _retrieval(
-    bundle: Bundle, stored: StoredCodes, collection: Collection, hasher: Hasher, *, allow_overlap: bool
-) -> Work[Retrieval]:
+def _retrieval(bundle: Bundle, stored: StoredCodes, asked: Asked, *, allow_overlap: bool) -> Work[Retrieval]:
     try:
-        relevance.require_labels(stored, collection)
+        relevance.require_labels(stored, asked.collection, asked.source)
     except InputError as error:
-        found = yield from queries.hash_queries(hasher, collection, bundle.side)
+        found = yield from queries.hash_queries(asked.hasher, asked.collection, bundle.side)
         return Retrieval(Missing(error.message), _answered(stored, found, [*range(SHOWN)]), (), found.skipped)
-    found = yield from queries.hash_queries(hasher, collection, bundle.side)
+    found = yield from queries.hash_queries(asked.hasher, asked.collection, bundle.side)
     known = yield from overlap.find(found, stored, bundle)
     if not allow_overlap:
         known.refuse()
-    figures = evaluation.measure(found, stored, known, k=100, r=1000)
+    figures = yield from evaluation.measure(found, stored, known, k=100, r=1000)
     worst, best = _ends(figures.each)
-    return Retrieval(
-        figures,
-        _answered(stored, found, best, figures.each),
-        _answered(stored, found, worst, figures.each),
-        found.skipped,
-    )
+    shown = _answered(stored, found, [*best, *worst], figures.each)
+    return Retrieval(figures, shown[: len(best)], shown[len(best) :], found.skipped)
 
 
 def _ends(values: NDArray[np.float64]) -> tuple[list[int], list[int]]:
@@ -240,7 +249,21 @@ def _answered(
     stored: StoredCodes, found: Queries, rows: Sequence[int], values: NDArray[np.float64] | None = None
 ) -> tuple[tuple[Answer, float], ...]:
     rows = [row for row in rows if row < len(found.files)]
-    answers = results.answer(stored, found.only(rows), NEIGHBOURS)
+    answers = results.answer(stored, found.only(rows), NEIGHBOURS, index=_FairIndex(stored.codes, stored.header.bits))
     answers = results.dated(stored, answers, len(answers), NEIGHBOURS)
     known = np.full(len(found.files), np.nan) if values is None else values
     return tuple((answer, float(known[row])) for answer, row in zip(answers, rows, strict=True))
+
+
+class _FairIndex(ExactIndex):
+    """Draws which of the images at the last distance are found: the first as stored are often all of one class."""
+
+    def search(self, queries: Codes, k: int) -> tuple[Distances, Ids]:
+        """Return the nearest as `ExactIndex` does; ties are in a random, fixed order."""
+        distances, ids = super().search(queries, k)
+        random = np.random.default_rng(0)
+        for query, near, rows in zip(queries, distances, ids, strict=True):
+            last = near == near[-1]
+            tied = np.flatnonzero(self.distances(query) == near[-1])
+            rows[last] = random.choice(tied, np.count_nonzero(last), replace=False)
+        return distances, ids

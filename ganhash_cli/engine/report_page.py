@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from ganhash_cli.engine import decoders, files, page, plots, verdict
+from ganhash_cli.engine import decoders, evaluation, files, page, plots, verdict, wording
 from ganhash_cli.engine.epochs import Epochs
 from ganhash_cli.engine.evaluation import Evaluation
 from ganhash_cli.engine.page import text
@@ -64,7 +64,7 @@ def write(report: Report, path: Path) -> None:
 def _parts(report: Report, folder: Path) -> Iterator[str]:
     chapters = dict(_chapters(report, folder))
     links = "\n".join(f'<a href="#c{number}">{name}</a>' for number, name in enumerate(chapters))
-    yield page.head(_title(report), f"{_facts(report)}\n<nav>\n{links}\n</nav>", _STYLE + _class_style())
+    yield page.head(_title(report), f"{_facts(report)}{_part(report)}\n<nav>\n{links}\n</nav>", _STYLE + _class_style())
     for number, (name, content) in enumerate(chapters.items()):
         yield f'<section class="chapter" aria-labelledby="c{number}">\n<h2 id="c{number}">{name}</h2>\n'
         yield from content
@@ -102,18 +102,22 @@ def _facts(report: Report) -> str:
     figures, check = bundle.metrics, bundle.metrics.get("onnx_check") or {}
     score, held_out = figures.get("validation_map_at_all"), figures.get("validation_images")
     rows = {
-        "codes": f"{bundle.bits} bits",
+        "codes": wording.counted(bundle.bits, "bit"),
         "backbone": f"{bundle.backbone.get('name')}, on squares of {bundle.side} pixels",
         "trained on": bundle.source,
         "training images": _count(figures.get("training_images")),
         "classes": _listed(bundle.class_names),
         "mAP@all on held-out images": None
         if score is None
-        else f"{score:.3f}" + (f" on {held_out:,} images" if held_out else ""),
+        else f"{score:.3f}" + (f" on {wording.counted(held_out, 'image')}" if held_out else ""),
         "bits in which ONNX Runtime and torch differ": _differing(check),
         "fingerprint": bundle.fingerprint[:16],
     }
     return _table(rows, {name: said for name, said in _FACTS.items() if rows[name]})
+
+
+def _part(report: Report) -> str:
+    return f"<p><strong>{_sentence(evaluation.of_part(report.shard))}</strong></p>\n" if report.shard else ""
 
 
 def _differing(check: Mapping[str, Any]) -> str | None:
@@ -131,8 +135,11 @@ def _training(epochs: Epochs) -> Iterator[str]:
         " may rise while the others fall, since they pull against each other. The validation mAP, of images the network"
         " did not learn from, should rise: where it goes down while the losses fall, the network learns by heart."
     )
-    yield _plot(plots.training(epochs), f"losses and validation mAP over {len(epochs.numbers)} epochs; {said}")
-    yield f"<p>{said[0].upper()}{said[1:]}.</p>\n"
+    yield _plot(
+        plots.training(epochs),
+        f"losses and validation mAP over {wording.counted(len(epochs.numbers), 'epoch')}; {said}",
+    )
+    yield f"<p>{_sentence(said)}</p>\n"
 
 
 def _fakes(grid: bytes, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -142,7 +149,7 @@ def _fakes(grid: bytes, summary: Mapping[str, Any]) -> Iterator[str]:
     )
     quality = summary.get("quality") or {}
     if meaning := verdict.of(quality):
-        yield f"<p><strong>{text(meaning[0].upper() + meaning[1:])}.</strong></p>\n"
+        yield f"<p><strong>{_sentence(meaning)}</strong></p>\n"
     content = base64.b64encode(grid).decode()
     yield f'<img class="wide" src="data:image/png;base64,{content}" alt="real images in rows above fakes">\n'
     shares = {
@@ -174,7 +181,7 @@ def _distances(portrait: Portrait, found: Separation) -> Iterator[str]:
     )
     said = f"the pair of one class is the nearer one with a chance of {found.nearer:.3f} (0.5: by luck, 1: always)"
     yield _plot(plots.distances(found), f"distances of pairs of one class and of two; {said}")
-    pairs = f"{found.same.sum():,} pairs of one class, {found.different.sum():,} of two"
+    pairs = f"{wording.counted(found.same.sum(), 'pair')} of one class, {found.different.sum():,} of two"
     yield f"<p>Of two pairs, one of each kind, {said}. {_sampled(portrait.mapped, portrait.images)}: {pairs}.</p>\n"
 
 
@@ -193,18 +200,9 @@ def _retrieval(figures: Evaluation) -> Iterator[str]:
         "distinct codes": f"{figures.distinct:,} of {figures.database:,}",
     }
     yield _table(values, _MEANINGS)
-    known = figures.overlap
-    notes = [f"{figures.queries:,} queries against {figures.database:,} images."]
-    if figures.without_relevant:
-        notes.append(f"{figures.without_relevant:,} more have no image of their class there, and are left out.")
-    if known.in_database or known.in_training:
-        notes.append(
-            f"{len(known.in_database):,} of them stand among these images and {len(known.in_training):,} were trained"
-            " on, so that the figures are too good."
-        )
-    if not known.training_known:
-        notes.append("Whether the model was trained on some of them is not known.")
-    yield f"<p>{' '.join(notes)}</p>\n"
+    asked = wording.counted(figures.queries, "query", "queries")
+    said = [f"{asked} against {wording.counted(figures.database, 'image')}", *(each.text for each in figures.remarks())]
+    yield f"<p>{' '.join(map(_sentence, said))}</p>\n"
 
 
 def _queries(retrieval: Retrieval, folder: Path) -> Iterator[str]:
@@ -241,16 +239,17 @@ def _bits(portrait: Portrait) -> Iterator[str]:
         " are wasted length."
     )
     worst = f"the bit farthest from a half is 1 in {found.worst_balance:.1%} of the images"
-    mean, most = (_figure(value) or "-" for value in (found.mean_correlation, found.most_correlation))
+    mean, most = _figure(found.mean_correlation), _figure(found.most_correlation)
     yield '<div class="two">\n'
     yield _plot(plots.balance(found), f"share of ones of each bit; {worst}")
-    yield _plot(plots.correlation(found), f"correlation of the bits; mean {mean}, most {most}")
+    yield _plot(plots.correlation(found), "correlation of the bits" + (f"; mean {mean}, most {most}" if mean else ""))
     yield "</div>\n"
-    yield (
-        f"<p>{worst.capitalize()}; {found.constant} of {len(found.ones)} bits never change. The correlation |r| of two"
-        f" bits (0: none, 1: one tells the other) is {mean} on average and {most} at most."
-        f" {_sampled(portrait.counted, portrait.images)}.</p>\n"
-    )
+    said = [f"{worst}; bits that never change: {found.constant} of {len(found.ones)}"]
+    if mean:
+        both = f"is {mean} on average and {most} at most"
+        said.append(f"the correlation |r| of two bits (0: none, 1: one tells the other) {both}")
+    said.append(_sampled(portrait.counted, portrait.images))
+    yield f"<p>{' '.join(map(_sentence, said))}</p>\n"
 
 
 def _map(portrait: Portrait) -> Iterator[str]:
@@ -295,8 +294,12 @@ def _missing(missing: Mapping[str, str]) -> Iterator[str]:
 
 def _sampled(shown: int, images: int) -> str:
     if shown == images:
-        return f"Shown are all {images:,} images"
-    return f"Shown is a random sample of {shown:,} of {images:,} images"
+        return f"This shows {wording.counted(images, 'image')}, all there are"
+    return f"This shows a random sample of {shown:,} of {wording.counted(images, 'image')}"
+
+
+def _sentence(said: str) -> str:
+    return text(f"{said[0].upper()}{said[1:]}.")
 
 
 def _meaning(sentence: str) -> str:

@@ -105,6 +105,18 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     assert raised.value.hint == bundle._AGAIN
 
 
+def test_a_file_that_may_not_be_read_is_an_input_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    found = Bundle.open(folder)
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(InputError, match=r"hasher\.onnx cannot be read: Permission denied"):
+        found.verified(found.onnx)
+    with pytest.raises(InputError, match=r"bundle\.json cannot be read: Permission denied"):
+        Bundle.open(folder)
+
+
 def test_a_changed_file_is_named(folder: Path) -> None:
     found = Bundle.open(folder)
     found.onnx.write_bytes(found.onnx.read_bytes() + b"\0")

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from ganhash_cli.engine import codes, codes_format
+from ganhash_cli.engine.bits import width
 from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows
 from ganhash_cli.engine.shards import MOST, Shard
 from ganhash_cli.errors import CorruptError, InputError, MismatchError, StorageError
@@ -25,8 +26,10 @@ NAMES = [b"a b.png", b"cat/1.png", b"cat/\xff.png", "ü.png".encode(), b"z\n.png
 
 def rows(count: int = 5, labels: list[tuple[int, ...]] | None = None) -> Rows:
     random = np.random.default_rng(0)
+    packed = random.integers(0, 256, (count, 8), np.uint8)
+    packed[:, 6:] = 0  # behind the 48 bits
     return Rows(
-        random.integers(0, 256, (count, 8), np.uint8),
+        packed,
         (NAMES * 1000)[:count],
         random.integers(0, 1 << 40, count, np.uint64),
         random.integers(-(1 << 60), 1 << 60, count, np.int64),
@@ -99,6 +102,26 @@ def test_a_label_without_a_name_is_damage(
             found.labels_of(3)
         with refused_as_damaged(spaced, "damaged: a label is out of range$"):
             found.verify()
+
+
+@pytest.mark.parametrize("bits", [1, 12, 48, 61, 64, 65])
+def test_no_bit_stands_behind_a_code(bits: int) -> None:
+    packed = np.zeros((3, width(bits)), np.uint8)
+    for place in range(8 * packed.shape[1]):
+        packed[1, place // 8] = 0x80 >> place % 8
+        with nullcontext() if place < bits else pytest.raises(CorruptError, match=f"goes on behind its {bits} bits"):
+            codes_format.require_padding(packed, bits, "c.h5")
+        packed[1] = 0
+
+
+@pytest.mark.parametrize("row", [0, 4])
+def test_a_bit_behind_a_code_is_damage(spaced: Path, monkeypatch: pytest.MonkeyPatch, row: int) -> None:
+    monkeypatch.setattr(codes, "_BLOCK", 2)
+    written = rows()
+    written.codes[row, 6] = 0x80
+    codes.write(spaced, HEADER, written)
+    with refused_as_damaged(spaced, "damaged: a code goes on behind its 48 bits$"):
+        codes.verify(spaced)
 
 
 def test_a_whole_file_is_verified_block_by_block(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from ganhash_cli.engine import codes, codes_format, codes_stream
 from ganhash_cli.engine.codes_format import Header, Rows
 
-HEADER = Header(48, "ab" * 32, b"/photos", 64, "folder/", ("cat", "dog"))
+HEADER = Header(64, "ab" * 32, b"/photos", 64, "folder/", ("cat", "dog"))
 ROWS = Rows(
     np.arange(160, dtype=np.uint8).reshape(20, 8),
     [b"%02d.png" % number for number in range(20)],

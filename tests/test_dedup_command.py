@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganhash_cli.engine import codes
+from ganhash_cli.engine import codes, images
+from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes_format import Header, Rows
-from linear_hash import BITS, SIDE, write_bundle
+from ganhash_cli.engine.encoder import encode
+from linear_hash import BITS, SIDE, LinearHash, write_bundle
 from pictures import paint_classes
 from test_encode_command import Printed, run
 
@@ -332,6 +334,18 @@ def test_codes_of_another_folder_are_left_alone(capsys: Printed) -> None:
     code, _, error = run(capsys, "dedup", "other", "--exact")
     assert (code, "the codes are in other.codes.h5" in error) == (0, True)
     assert Path("codes.h5").read_bytes() == before
+
+
+def test_what_a_stopped_encode_has_of_another_folder_is_left_alone(capsys: Printed) -> None:
+    paint_classes(Path("folder"), each=2)
+    paint_classes(Path("other"), each=2)
+    shutil.copy("other/red/00.png", "other/copy.png")
+    work = encode(Bundle.open(Path("model")), images.collect(Path("folder")), Path("codes.h5"), runtime=LinearHash())
+    next(work)
+    work.close()
+    code, _, error = run(capsys, "dedup", "other", "--exact")
+    assert (code, "the codes are in other.codes.h5" in error) == (0, True), error
+    assert "folder: 0 encoded, 6 kept; the codes are in codes.h5" in run(capsys, "dedup", "folder")[2]
 
 
 @pytest.mark.parametrize(

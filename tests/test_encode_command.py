@@ -222,6 +222,11 @@ def test_a_name_with_control_characters_is_shown_made_safe(capsys: Printed) -> N
     assert "\x1b" not in error
 
 
+def test_the_next_command_is_shown_made_safe(capsys: Printed) -> None:
+    _, _, error = run(capsys, "encode", "folder", "-o", "\x1b[31m.h5")
+    assert ("\x1b" in error, "next: ganhash query IMAGE --codes '\\x1b[31m.h5'" in error) == (False, True)
+
+
 def test_class_names_that_no_reader_would_take_are_refused_before_an_image_is_read(
     capsys: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import forked
 from ganhash_cli.engine import bits, codes, decoding, encoder, images, segments
 from ganhash_cli.engine.decoders import Decoders
 from ganhash_cli.engine.decoding import Undecodable
-from ganhash_cli.engine.encoder import EncodeReport, encode, skipped_list
+from ganhash_cli.engine.encoder import EncodeReport, encode
 from ganhash_cli.engine.progress import finish
+from ganhash_cli.engine.skipped_lists import skipped_list
 from ganhash_cli.errors import (
     CorruptError,
     InputError,
@@ -260,19 +262,51 @@ def test_a_damaged_segment_is_encoded_again(folder: Path, out: Path, reference: 
 
 
 @pytest.mark.usefixtures("small_segments")
-def test_segments_of_another_model_are_not_taken(folder: Path, out: Path, reference: bytes) -> None:
+def test_segments_of_another_model_are_replaced_only_where_that_is_asked(
+    folder: Path, out: Path, reference: bytes
+) -> None:
     other = replace(BUNDLE, fingerprint="f" * 64)
     work = encode(other, images.collect(folder), out, runtime=LinearHash(seed=1))
     next(work)
     work.close()
-    assert run(folder, out).encoded == 72
+    before = forked.contents(out.parent)
+    with pytest.raises(MismatchError, match=r"codes\.h5\.work holds codes of another model") as caught:
+        run(folder, out)
+    assert ("-o" in caught.value.hint, "--overwrite" in caught.value.hint) == (True, True)
+    assert forked.contents(out.parent) == before
+    assert run(folder, out, overwrite=True).encoded == 72
+    assert out.read_bytes() == reference
+
+
+@pytest.mark.usefixtures("small_segments")
+def test_segments_of_another_folder_are_replaced_only_where_that_is_asked(
+    folder: Path, out: Path, reference: bytes, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    interrupt(tmp_path / "copy", out, after=2)
+    before = forked.contents(out.parent)
+    with pytest.raises(UsageError, match=rf"codes\.h5\.work holds the codes of {tmp_path}/copy, not of"):
+        run(folder, out)
+    assert forked.contents(out.parent) == before
+    assert run(folder, out, overwrite=True).encoded == 72
     assert out.read_bytes() == reference
 
 
 def test_nothing_is_left_beside_the_output(folder: Path, out: Path) -> None:
     interrupt(folder, out, after=1)
+    (out.with_name("codes.h5.work") / ".seg-000001.h5.4000000.tmp").write_bytes(b"killed while it was written")
     run(folder, out)
     assert [path.name for path in out.parent.iterdir()] == ["codes.h5"]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "seg-mine.h5", "seg-1.h5"])
+def test_files_of_others_beside_the_segments_stay(folder: Path, out: Path, name: str) -> None:
+    interrupt(folder, out, after=1)
+    theirs = out.with_name("codes.h5.work") / name
+    theirs.write_text("mine")
+    run(folder, out)
+    assert list(theirs.parent.iterdir()) == [theirs]
+    assert theirs.read_text() == "mine"
 
 
 def test_bad_files_are_skipped_and_listed(folder: Path, out: Path) -> None:
@@ -293,6 +327,18 @@ def test_the_list_of_skipped_files_goes_when_none_is_skipped_any_more(folder: Pa
     (folder / "bad.png").unlink()
     run(folder, out)
     assert not skipped_list(out).exists()
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_folder_in_the_place_of_that_list_is_told_of(folder: Path, out: Path, reference: bytes, bad: int) -> None:
+    for number in range(bad):
+        (folder / f"bad-{number}.png").write_bytes(b"no image")
+    skipped_list(out).mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"codes\.h5\.skipped\.jsonl: Is a directory"):
+        run(folder, out)
+    skipped_list(out).rmdir()
+    assert run(folder, out).kept == 72
+    assert (out.read_bytes(), out.with_name("codes.h5.work").exists()) == (reference, False)
 
 
 def test_a_bad_file_costs_no_good_one_its_code(folder: Path, out: Path, reference: bytes) -> None:

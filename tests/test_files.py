@@ -4,6 +4,7 @@ import errno
 import hashlib
 import multiprocessing
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ def enter_lock(path: Path) -> None:
         pass
 
 
-def refuse(code: int) -> object:
+def refuse(code: int) -> Callable[..., None]:
     def refusing(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
@@ -142,6 +143,25 @@ def test_the_file_is_synced_before_it_takes_its_place_and_the_folder_after(
     assert calls == [f"sync {file}", "replace", f"sync {folder}"]
 
 
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_that_syncs_no_folder_takes_files_all_the_same(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (refuse(code) if stat.S_ISDIR(os.fstat(fd).st_mode) else fsync)(fd))
+    with files.atomic_write(tmp_path / "file") as stream:
+        stream.write(b"new")
+    assert ((tmp_path / "file").read_bytes(), names(tmp_path)) == (b"new", ["file"])
+
+
+def test_a_folder_that_cannot_be_synced_for_another_reason_is_a_storage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", refuse(errno.EIO))
+    with pytest.raises(StorageError, match="file"), files.storage_errors(tmp_path / "file"):
+        files.sync_folder(tmp_path)
+
+
 def test_a_folder_in_the_place_of_the_file_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(StorageError, match="taken"), files.atomic_write(tmp_path / "taken") as stream:
@@ -232,6 +252,12 @@ def test_json_that_is_missing_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"value\.json is missing") as raised:
         files.read_json(tmp_path / "value.json")
     assert raised.value.hint == files._AGAIN
+
+
+@pytest.mark.parametrize("read", [files.read_json, files.sha256])
+def test_what_cannot_be_read_is_an_input_error(read: Callable[[Path], object], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"{tmp_path} cannot be read: Is a directory"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000])

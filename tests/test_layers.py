@@ -47,6 +47,7 @@ ORDER = [
         "verification",
     ),
     *(
+        "skipped_lists",
         "draft",
         "segments",
         "takeover",

@@ -1,6 +1,7 @@
 """The parts of all shards become the file that one `encode` of everything would have written, or nothing."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from cases import mostly_slow
 from ganhash_cli.engine import codes, codes_stream, images, merger
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.codes_format import Header, Rows, seal
-from ganhash_cli.engine.encoder import encode, skipped_list
+from ganhash_cli.engine.encoder import encode
 from ganhash_cli.engine.images import Collection
 from ganhash_cli.engine.merger import MergeReport
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.shards import Shard
+from ganhash_cli.engine.skipped_lists import skipped_list
 from ganhash_cli.errors import CorruptError, InputError, Interrupted, MismatchError, StorageError, UsageError
 from linear_hash import LinearHash, made_up
 from pictures import paint, paint_classes
@@ -142,6 +144,36 @@ def test_the_lists_of_what_was_skipped_become_one(folder: Path, tmp_path: Path, 
     assert skipped_list(out).read_bytes() == skipped_list(tmp_path / "whole.h5").read_bytes()
 
 
+def test_what_every_part_skipped_is_listed_once(parts: list[Path], out: Path) -> None:
+    folder, image = b'{"path": "red", "reason": "Permission denied"}\n', b'{"path": "a.png", "reason": "empty"}\n'
+    for part, lines in zip(parts, (folder, folder + image, folder), strict=True):
+        skipped_list(part).write_bytes(lines)
+    assert run(parts, out).skipped == 2
+    assert skipped_list(out).read_bytes() == image + folder
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"{", b"\xff", b"[]", b"7", b'"path"', b"{}", b'{"path": 7}', b'{"path_b64": "7"}', b"[" * 100_000],
+    ids=lambda line: line[:20],
+)
+def test_a_list_that_is_none_is_named_before_anything_is_written(parts: list[Path], out: Path, line: bytes) -> None:
+    skipped_list(parts[1]).write_bytes(b'{"path": "a.png"}\n' + line + b"\n")
+    with pytest.raises(CorruptError, match=r"part-02\.h5\.skipped\.jsonl, line 2, names no file") as caught:
+        run(parts, out)
+    assert "remove the list" in caught.value.hint
+    assert not out.exists()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_list_that_is_no_file_is_not_waited_for(parts: list[Path], out: Path, make: Callable[[Path], None]) -> None:
+    make(skipped_list(parts[1]))
+    with pytest.raises(CorruptError, match=r"part-02\.h5\.skipped\.jsonl is not a regular file"):
+        run(parts, out)
+    assert not out.exists()
+
+
 def test_a_missing_shard_is_named(parts: list[Path], out: Path) -> None:
     with pytest.raises(InputError, match=r"of 3 shards 1 is missing: 2") as caught:
         run([parts[0], parts[2]], out)
@@ -262,6 +294,17 @@ def test_rows_that_do_not_rise_are_refused(paths: list[bytes], tmp_path: Path, o
 def test_a_path_out_of_the_root_is_refused(tmp_path: Path, out: Path) -> None:
     with pytest.raises(CorruptError, match=r"part-2.h5 is unsafe"):
         run(made(tmp_path, [b"z.png"], [b"../a.png"]), out)
+
+
+def test_a_bit_behind_a_code_is_refused(tmp_path: Path, out: Path) -> None:
+    parts = made(tmp_path, [b"a.png"], [b"b.png"])
+    with codes.open_codes(parts[1]) as stored:
+        header, zeros = stored.header, np.zeros(1)
+    rows = Rows(np.array([[0, 8, 0, 0]], np.uint8), [b"b.png"], *map(zeros.astype, (np.uint64, np.int64, np.uint8)))
+    codes.write(parts[1], header, rows)
+    with pytest.raises(CorruptError, match=r"part-2.h5 is damaged: a code goes on behind its 12 bits"):
+        run(parts, out)
+    assert not out.exists()
 
 
 def test_an_output_is_not_replaced_unasked(parts: list[Path], out: Path) -> None:

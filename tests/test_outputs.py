@@ -1,5 +1,6 @@
 """Files that a user names to be written: they replace what the same command wrote before, and nothing else."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,22 @@ def test_a_folder_is_no_file_to_write(command: list[str], output: str, capsys: P
     assert f"{output} is a folder" in error
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        *EVERY,
+        *((["encode", "folder", "--overwrite", "-o"], name) for name in ("codes", "pipe.h5")),
+        (["merge", "codes.h5", "--overwrite", "-o"], "pipe.h5"),
+    ],
+)
+def test_a_pipe_stays_a_pipe(command: list[str], output: str, capsys: Printed) -> None:
+    os.mkfifo(output)
+    code, _, error = run(capsys, *command, output)
+    assert (code, Path(output).is_fifo()) == (2, True)
+    assert f"{output} is not a regular file" in error
+
+
 def test_the_picture_that_was_asked_for_is_not_drawn_over(capsys: Printed) -> None:
     asked = Path("folder/red/00.png")
     before = asked.read_bytes()
@@ -81,8 +98,9 @@ def test_a_picture_is_no_codes_file_to_replace(command: list[str], more: list[st
     assert "--overwrite" not in error
 
 
-def test_damaged_codes_are_replaced_where_that_is_asked(capsys: Printed) -> None:
+@pytest.mark.parametrize("name", ["codes.h5", "codes.hdf5", "codes.H5"])
+def test_damaged_codes_are_replaced_where_that_is_asked(name: str, capsys: Printed) -> None:
     whole = Path("codes.h5").read_bytes()
-    Path("codes.h5").write_bytes(b"\0" * 100)
-    assert run(capsys, "encode", "folder", "--overwrite")[0] == 0
-    assert Path("codes.h5").read_bytes() == whole
+    Path(name).write_bytes(b"\0" * 100)
+    assert run(capsys, "encode", "folder", "--overwrite", "-o", name)[0] == 0
+    assert Path(name).read_bytes() == whole

@@ -7,13 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
+import h5py
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ import forked
 import postgres
 from ganhash_cli.engine import codes, pusher, remote
 from ganhash_cli.engine.codes import open_codes
-from ganhash_cli.engine.codes_format import Header, Rows
+from ganhash_cli.engine.codes_format import Header, Rows, seal
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.remote import Remote
 from ganhash_cli.errors import InputError, Interrupted
@@ -90,6 +92,30 @@ def test_only_new_and_changed_images_are_pushed(capsys: Printed) -> None:
     assert "the index also holds 1 image not in codes.h5" in run(capsys, "push", "--to", URL)[2]
     assert push(capsys, "--replace") == {"added": 42, "changed": 0, "kept": 0, "others": 0}
     assert hits(capsys, "img.png", "--index", URL) == hits(capsys, "img.png")
+
+
+def claim(path: Path, name: str) -> None:
+    """Let a codes file say that a column has another checksum than it has."""
+    with h5py.File(path, "r+") as file:
+        file.attrs[f"sha256_{name}"] = np.bytes_(b"0" * 64)
+        file.attrs["sha256"] = np.bytes_(seal({key: file.attrs[key] for key in file.attrs if key != "sha256"}))
+
+
+def mislead(path: Path) -> None:
+    """Let a codes file name an image outside its root."""
+    with open_codes(path) as stored:
+        header, zeros = replace(stored.header, class_names=()), np.zeros(1)
+        rows = Rows(stored.codes[:1].copy(), [b"../a.png"], *map(zeros.astype, (np.uint64, np.int64, np.uint8)))
+    codes.write(path, header, rows)
+
+
+@pytest.mark.parametrize("harm", [partial(claim, name="codes"), partial(claim, name="labels"), mislead])
+def test_damaged_codes_do_not_empty_the_index(harm: Callable[[Path], None], capsys: Printed) -> None:
+    push(capsys)
+    before = dict(KEPT[URL, "ganhash"]["images"])
+    harm(Path("codes.h5"))
+    assert run(capsys, "push", "--to", URL, "--replace")[0] == 6
+    assert KEPT[URL, "ganhash"]["images"] == before
 
 
 def test_a_changed_label_is_a_change(capsys: Printed) -> None:

@@ -100,15 +100,28 @@ def test_lengths_of_codes_stand_in_order_with_every_seed_of_the_main_experiment(
         for arm, gain in (("A", 0.0), ("D", -0.01), ("H", 0.02))
         for seed in range(3 if arm == "D" else 4)
     ]
-    main = [line(arm, seed, images_per_class=500, precision="bfloat16") for arm in "ADH" for seed in range(5)]
+    main = [line(arm, seed, images_per_class=500) for arm in "ADH" for seed in range(5)]
     other = [line("A", 0), line("A", 0, images_per_class=500, dataset="other")]
+    other += [line("A", 0, images_per_class=500, precision="bfloat16")]
     rows = REPORT["lengths"](REPORT["of"]([*lines, *main, *other], "bits")).splitlines()
-    assert rows[0] == "**cifar10, 500 images a class, `smallconv` at 32 pixels**"
+    assert rows[0] == "**cifar10, 500 images a class, `smallconv` at 32 pixels, float32**"
     assert rows[4:] == [
-        "| 12 | float32 | 0.412 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
-        "| 48 | bfloat16 | 0.700 | **+1.0 ± 0.0** | **+3.0 ± 0.1** | **+2.0 ± 0.1** | 5 |",
-        "| 64 | float32 | 0.464 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
+        "| 12 | 0.412 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
+        "| 48 | 0.700 | **+1.0 ± 0.0** | **+3.0 ± 0.1** | **+2.0 ± 0.1** | 5 |",
+        "| 64 | 0.464 | **-1.0 ± 0.0** | **+2.0 ± 0.0** | **+3.0 ± 0.0** | 3 |",
     ]
+
+
+def test_a_length_of_which_only_the_bare_arm_has_run_yet_has_a_row() -> None:
+    rows = REPORT["lengths"]([line("A", 0, bits=12)]).splitlines()
+    assert rows[4:] == ["| 12 | 0.500 |  |  |  | 0 |"]
+
+
+def test_intervals_of_more_seeds_than_the_table_of_quantiles_has_are_not_too_narrow() -> None:
+    values = [float(value % 2) for value in range(42)]
+    deviation = math.sqrt(0.25 * 42 / 41)
+    exact = 2.0195 * deviation / math.sqrt(42)  # Student's t at 97.5 %, 41 degrees of freedom
+    assert exact < REPORT["interval"](values)[1] < 1.05 * exact
 
 
 def test_losses_are_in_the_order_of_what_they_reach_those_without_labels_first() -> None:

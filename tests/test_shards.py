@@ -7,9 +7,10 @@ import h5py
 import pytest
 
 from ganhash_cli.engine import codes, images
-from ganhash_cli.engine.encoder import EncodeReport, encode, skipped_list
+from ganhash_cli.engine.encoder import EncodeReport, encode
 from ganhash_cli.engine.progress import finish
 from ganhash_cli.engine.shards import Shard
+from ganhash_cli.engine.skipped_lists import skipped_list
 from ganhash_cli.errors import CorruptError, InputError, UsageError
 from linear_hash import LinearHash, made_up
 from pictures import paint, paint_classes, refuse_to_list
@@ -122,6 +123,17 @@ def test_the_part_of_another_shard_is_not_written_over(other: str | None, folder
         finish(encode(made_up(), collection, out, runtime=LinearHash()))
     assert out.read_bytes() == before
     assert run(folder, "2/3", out, overwrite=True).kept == 0
+
+
+def test_what_a_stopped_run_has_of_another_shard_stays(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "part.h5"
+    part = images.shard_of(images.collect(folder), Shard(1, 3))
+    work = encode(made_up(), part, out, runtime=LinearHash())
+    next(work)
+    work.close()
+    with pytest.raises(UsageError, match=r"part\.h5\.work holds the codes of shard 1/3, not of shard 2/3"):
+        run(folder, "2/3", out)
+    assert run(folder, "1/3", out).kept == len(part.entries)
 
 
 def test_a_file_of_all_images_is_not_made_a_part(folder: Path, tmp_path: Path) -> None:

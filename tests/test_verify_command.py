@@ -158,6 +158,15 @@ def test_a_label_without_a_name_is_found_though_its_checksum_is_right(capsys: Pr
     assert (code, "a label is out of range" in error) == (6, True)
 
 
+@pytest.mark.parametrize("more", [[], ["--untrusted"]])
+def test_a_bit_behind_a_code_is_found_though_its_checksum_is_right(capsys: Printed, more: list[str]) -> None:
+    written = rows(2)
+    written.codes[1, 7] = 1
+    codes.write(Path("codes.h5"), HEADER, written)
+    code, _, error = run(capsys, "verify", "codes.h5", *more)
+    assert (code, "a code goes on behind its 48 bits" in error) == (6, True)
+
+
 def test_a_path_out_of_the_root_is_found_though_its_checksum_is_right(capsys: Printed) -> None:
     with h5py.File("codes.h5", "r+") as file:
         blob = file["path_bytes"][:]
@@ -194,10 +203,11 @@ def test_nothing_here_is_exit_4(capsys: Printed, tmp_path: Path, monkeypatch: py
     assert (code, "there are no fakes, no model and no codes here" in error) == (4, True)
 
 
+@pytest.mark.parametrize("name", ["codes.h5", "codes.hdf5", "codes.H5"])
 @pytest.mark.parametrize("content", [b"", b"\x89HDF\r\n\x1a\nbroken", b"no codes"])
-def test_a_file_called_codes_is_damaged_and_not_something_else(capsys: Printed, content: bytes) -> None:
-    Path("codes.h5").write_bytes(content)
-    assert run(capsys, "verify", "codes.h5")[0] == 6
+def test_a_file_called_codes_is_damaged_and_not_something_else(capsys: Printed, name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+    assert [run(capsys, verb, name)[0] for verb in ("verify", "info")] == [6, 6]
 
 
 def test_codes_under_any_name_are_known_by_how_they_begin(capsys: Printed) -> None:

@@ -163,7 +163,7 @@ def _limit(report: "EncodeReport") -> str:
 
 
 def _list_skipped(report: "EncodeReport", root: bytes) -> None:
-    from ganhash_cli.engine.encoder import skipped_list
+    from ganhash_cli.engine.skipped_lists import skipped_list
 
     sources.warn_skipped(report.skipped[:_SHOWN], root)
     more = f"{len(report.skipped):,} skipped in all, " if len(report.skipped) > _SHOWN else ""

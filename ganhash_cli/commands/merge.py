@@ -24,7 +24,8 @@ def merge(
     json: options.Json = False,
 ) -> None:
     """Put the parts of a sharded encode together into one codes file."""
-    from ganhash_cli.engine import encoder, merger
+    from ganhash_cli.engine import merger
+    from ganhash_cli.engine.skipped_lists import skipped_list
 
     options.examine(untrusted, *parts)
     report = console.follow(merger.merge(parts, output, overwrite=overwrite), saves=False)
@@ -39,10 +40,8 @@ def merge(
     rate = (report.read + report.written) / 1e6 / report.seconds
     console.say(f"{wording.size(report.written)} in {report.seconds:.1f} s, {rate:,.0f} MB/s read and written")
     if report.skipped:
-        listed = encoder.skipped_list(report.out)
-        console.note(
-            f"no code for {wording.counted(report.skipped, 'image')}, listed in {console.safe(os.fspath(listed))}"
-        )
+        listed = console.safe(os.fspath(skipped_list(report.out)))
+        console.note(f"no code for {wording.counted(report.skipped, 'image')}, listed in {listed}")
     console.note(f"next: {options.following('query', 'IMAGE', ('--codes', output, workspace.CODES))}")
 
 

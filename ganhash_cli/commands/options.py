@@ -127,9 +127,9 @@ def processes() -> str:
 
 
 def following(verb: str, words: str, *places: tuple[str, Path, Path]) -> str:
-    """Return the command that comes next, with each place, (option, chosen, default), that is not the default."""
+    """Return the next command, safe to show, with each place, (option, chosen, default), that is not the default."""
     named = [f" {option} {shlex.quote(os.fspath(chosen))}" for option, chosen, default in places if chosen != default]
-    return f"ganhash {verb} {words}".rstrip() + "".join(named)
+    return console.safe(f"ganhash {verb} {words}".rstrip() + "".join(named))
 
 
 def pairs(given: list[str] | None, flag: str) -> dict[str, str]:

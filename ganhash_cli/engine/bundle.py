@@ -106,11 +106,13 @@ class Bundle:
     def verified(self, file: Path) -> bytes:
         """Return the content of `file` of this bundle; `CorruptError` where its SHA-256 is another.
 
-        It is read once, so that nobody can put another file in its place between the check and the use.
+        Raises `InputError` where it cannot be read. It is read once, so that nobody can put another file in its place
+        between the check and the use.
         """
         if not file.is_file():
             raise CorruptError(f"{file} is missing", hint=_AGAIN)
-        content = file.read_bytes()
+        with files.read_errors(file):
+            content = file.read_bytes()
         if hashlib.sha256(content).hexdigest() != self._digests()[file.name]:
             raise CorruptError(f"{file} is damaged: its checksum is wrong", hint=_AGAIN)
         return content

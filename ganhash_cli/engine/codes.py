@@ -13,9 +13,9 @@ from typing import IO, Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes_format, safe_hdf5
+from ganhash_cli.engine import bits, codes_format, files, outputs, safe_hdf5
 from ganhash_cli.engine.chunks import DEFLATE
-from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows, again, inside
+from ganhash_cli.engine.codes_format import COLUMNS, Header, Rows, again, inside, require_padding
 from ganhash_cli.engine.safe_hdf5 import check, check_attributes, h5py
 from ganhash_cli.engine.shards import MOST as MOST_SHARDS
 from ganhash_cli.engine.shards import Shard
@@ -148,7 +148,9 @@ class StoredCodes:
             raise CorruptError(f"{self.path} is damaged: the checksum of {name} is wrong", again(self.path))
 
     def require_sense(self) -> None:
-        """Refuse a path that leads out of the root or a label without a name, in any row."""
+        """Refuse a path that leads out of the root, a label without a name or a bit beyond the code, in any row."""
+        for start in range(0, len(self), _BLOCK):
+            require_padding(self.codes[start : start + _BLOCK], self.header.bits, self.path)
         for _ in self._each_path():
             pass
         if self.labelled:
@@ -274,12 +276,12 @@ def _opened(path: Path, cache: int = _CACHE_BYTES) -> Iterator[tuple[IO[bytes], 
         )
     if not path.is_file():
         raise CorruptError(f"{path} is not a regular file", hint="name a file that `ganhash encode` made")
-    try:
+    with files.read_errors(path):
         stream = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
     with stream:
-        if path.suffix.lower() not in _SUFFIXES and stream.read(len(_SIGNATURE)) != _SIGNATURE:
+        # Who names a file so means codes, and should it be none, it is damaged.
+        called_so = path.suffix.lower() in outputs.CODES.suffixes
+        if not called_so and stream.read(len(outputs.HDF5_SIGNATURE)) != outputs.HDF5_SIGNATURE:
             raise InputError(
                 f"{path} is no codes file", hint="name one that `ganhash encode` made, or make one of images"
             )
@@ -353,9 +355,6 @@ def _require_rising(name: str, block: NDArray[Any], longest: int) -> None:
         raise CorruptError(f"{name} rises by more than {longest} at once")
 
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_SUFFIXES = (".h5", ".hdf5")
-"""Who names such a file means codes, and should it be none, it is damaged."""
 _FAULTS = {
     "truncated file": "it is cut short",
     "file signature not found": "it does not begin as an HDF5 file does",

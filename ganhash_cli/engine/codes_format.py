@@ -21,6 +21,7 @@ from ganhash_cli.errors import CorruptError, MismatchError, UsageError
 
 FORMAT = b"ganhash-codes"
 SCHEMA = 2
+ELSEWHERE = "write to another file with -o, or replace this one with --overwrite"
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,27 @@ def require_one_maker(one: Header, name: object, other: Header, other_name: obje
         raise MismatchError(f"{name} was computed in {one.numeric}, but {other_name} in {other.numeric}", hint)
 
 
+def require_fit(found: Header, holder: object, wanted: Header) -> None:
+    """Refuse codes of another root, shard, model or arithmetic in the place of those that are wanted.
+
+    Raises `UsageError` or `MismatchError`.
+    """
+    if found.root != wanted.root:
+        raise UsageError(
+            f"{holder} holds the codes of {os.fsdecode(found.root)}, not of {os.fsdecode(wanted.root)}", hint=ELSEWHERE
+        )
+    if found.shard != wanted.shard:
+        held, asked = (f"shard {shard}" if shard else "all images" for shard in (found.shard, wanted.shard))
+        raise UsageError(f"{holder} holds the codes of {held}, not of {asked}", hint=ELSEWHERE)
+    anew = "replace them with --overwrite, or use -o"
+    if replace(found, numeric=wanted.numeric).maker != wanted.maker:
+        raise MismatchError(f"{holder} holds codes of another model", hint=anew)
+    if found.numeric != wanted.numeric:
+        precision, _, by = found.numeric.partition("-")
+        keeping = f"--precision {precision}{by and f' --runtime {by}'}"
+        raise MismatchError(f"{holder} holds codes of {found.numeric}", hint=f"keep to it with {keeping}, {anew}")
+
+
 def facts(header: Header, digests: Mapping[str, bytes]) -> dict[str, Any]:
     """Return the attributes of a file whose columns have these digests."""
     unsealed: dict[str, Any] = {
@@ -174,6 +196,14 @@ def inside(path: bytes, holder: object) -> bytes:
     if not path or path.startswith(b"/") or b"\0" in path or b".." in path.split(b"/"):
         raise CorruptError(f"{holder} is unsafe: it names {path!r}, outside its root", again(holder))
     return path
+
+
+def require_padding(codes: Codes, bits: int, holder: object) -> None:
+    """Refuse, by `CorruptError`, (N, W) codes with more than zeros behind `bits`: they would count in distances."""
+    whole = bits // 8
+    behind = np.packbits(np.arange(8 * whole, 8 * codes.shape[1]) >= bits)
+    if (codes[:, whole:] & behind).any():
+        raise CorruptError(f"{holder} is damaged: a code goes on behind its {bits} bits", again(holder))
 
 
 def _pack_paths(paths: Sequence[bytes]) -> dict[str, NDArray[Any]]:

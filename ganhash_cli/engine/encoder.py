@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass, field, replace
@@ -12,15 +11,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel, takeover, wording
+from ganhash_cli.engine import codes, distinct, files, images, outputs, parallel, skipped_lists, takeover, wording
 from ganhash_cli.engine import runtime as runtimes
 from ganhash_cli.engine.bits import Numeric, Precision
 from ganhash_cli.engine.bundle import Bundle
+from ganhash_cli.engine.codes_format import require_fit
 from ganhash_cli.engine.decoders import Decoders
 from ganhash_cli.engine.decoding import Undecodable
 from ganhash_cli.engine.draft import Draft
 from ganhash_cli.engine.images import Collection, Entry, Skipped
-from ganhash_cli.engine.path_records import path_record
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.engine.runtime import Runtime
 from ganhash_cli.engine.segments import SIZE, Segments
@@ -89,10 +88,10 @@ def encode(
     """Write the codes of a collection to `out`, its rows in the byte order of the paths.
 
     Codes of unchanged files are kept from `out` and from a stopped run. The runtime called `runtime_name` computes the
-    others in that precision; `runtime` stands in its place. Raises `UsageError` where `out` holds another root or
-    shard, or images that are still there but not in the collection, `MismatchError` where it holds codes of another
-    model or arithmetic, `InputError` where no image is usable; a shard may hold none. Rows below a folder that cannot
-    be listed now are kept as they are.
+    others in that precision; `runtime` stands in its place. Raises `UsageError` where `out`, or what a stopped run left
+    for it, is of another root or shard, or `out` holds images that are still there but not in the collection,
+    `MismatchError` where one is of another model or arithmetic, `InputError` where no image is usable; a shard may hold
+    none. Rows below a folder that cannot be listed now are kept as they are.
     """
     started = time.monotonic()
     outputs.require_codes(out)
@@ -101,7 +100,7 @@ def encode(
         numeric = _numeric(out, runtime_name, precision, overwrite=overwrite)
         draft, collection, before, relabelled = _begin(out, bundle, collection, numeric, overwrite)
         segments = Segments(out)
-        segments.adopt_into(draft)
+        segments.adopt_into(draft, overwrite=overwrite)
         kept = int(draft.done.sum())
         missing = np.flatnonzero(~draft.done).tolist()
         spent = _Spent()
@@ -118,7 +117,7 @@ def encode(
             raise images.nothing_usable(collection, refused)
         rows = draft.rows(np.flatnonzero(draft.done).tolist(), labelled=collection.labelled)
         codes.write(out, draft.header, rows)
-        _list_skipped(out, refused)
+        skipped_lists.write(out, skipped_lists.lines_of(refused))
         segments.remove()
     return EncodeReport(
         out=out,
@@ -135,11 +134,6 @@ def encode(
         threads=parallel.threads(),
         skipped=tuple(refused),
     )
-
-
-def skipped_list(out: Path) -> Path:
-    """Return the file beside `out` that lists what was skipped."""
-    return out.with_name(f"{out.name}.skipped.jsonl")
 
 
 def _numeric(out: Path, name: runtimes.Name, precision: Precision, *, overwrite: bool) -> Numeric:
@@ -161,7 +155,7 @@ def _begin(
     if overwrite or not out.exists():
         return Draft(takeover.header_of(bundle, collection, numeric), collection), collection, [], 0
     with codes.open_codes(out) as stored:
-        takeover.require_fit(stored, takeover.header_of(bundle, collection, numeric))
+        require_fit(stored.header, out, takeover.header_of(bundle, collection, numeric))
         collection = takeover.with_unread(collection, stored)
         takeover.require_no_loss(stored, collection)
         draft = Draft(takeover.header_of(bundle, collection, numeric), collection)
@@ -293,15 +287,3 @@ def _logits(hasher: Hasher, squares: list[Square], side: int) -> NDArray[np.floa
     if not np.isfinite(logits).all():
         raise CorruptError("the model computes numbers that are not finite", hint="train it again")
     return logits
-
-
-def _list_skipped(out: Path, skipped: list[Skipped]) -> None:
-    """Write what was skipped, one JSON object a line; remove the list of an earlier run where nothing was."""
-    path = skipped_list(out)
-    if not skipped:
-        path.unlink(missing_ok=True)
-        return
-    with files.atomic_write(path) as stream:
-        for bad in sorted(skipped, key=lambda bad: bad.path):
-            record = {**path_record(bad.path), "reason": bad.reason}
-            stream.write(json.dumps(record, ensure_ascii=False).encode(errors="replace") + b"\n")

@@ -21,6 +21,7 @@ _STORAGE_ERRNOS = {
 
 _AGAIN = "bring it back, or make anew what it describes, with --overwrite"
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP}  # what file systems say that have no flock, such as some of networks
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # and that sync no folder, such as some of FUSE and CIFS
 
 
 @contextmanager
@@ -37,6 +38,15 @@ def storage_errors(path: Path) -> Iterator[None]:
             f"cannot write {path}: {os.strerror(error.errno or 0)}",
             hint="make space or choose a place you may write to, then run the same command again",
         ) from error
+
+
+@contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to read `path` into an `InputError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _is_missing(error: OSError, path: Path) -> bool:
@@ -103,6 +113,9 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(descriptor)
 
@@ -116,13 +129,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; `InputError` where there is none, `CorruptError` where it is no JSON object."""
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing", hint=_AGAIN) from error
-    except (ValueError, RecursionError) as error:
-        raise CorruptError(f"{path} is not valid JSON: {error}", hint=_AGAIN) from error
+    """Read a JSON object; `InputError` where none can be read, `CorruptError` where it is no JSON object."""
+    with read_errors(path):
+        try:
+            value = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise InputError(f"{path} is missing", hint=_AGAIN) from error
+        except (ValueError, RecursionError) as error:
+            raise CorruptError(f"{path} is not valid JSON: {error}", hint=_AGAIN) from error
     if not isinstance(value, dict):
         raise CorruptError(f"{path} does not hold a JSON object", hint=_AGAIN)
     return value
@@ -130,7 +144,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
-    with path.open("rb") as stream:
+    with read_errors(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

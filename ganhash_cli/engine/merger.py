@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from bisect import bisect_right
@@ -15,13 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ganhash_cli.engine import bits, codes, codes_stream, files, outputs
+from ganhash_cli.engine import bits, codes, codes_stream, files, outputs, skipped_lists
 from ganhash_cli.engine.codes import StoredCodes
 from ganhash_cli.engine.codes_format import Header, pack_class_names
-from ganhash_cli.engine.encoder import skipped_list
 from ganhash_cli.engine.part_rows import COPIED, PartRows, Rows
 from ganhash_cli.engine.parts import class_names, require_whole
-from ganhash_cli.engine.path_records import path_of_record
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import CorruptError, InputError, UsageError
 
@@ -64,6 +61,7 @@ def merge(parts: Sequence[Path], out: Path, *, overwrite: bool = False) -> Work[
                 )
         opened = [stack.enter_context(codes.open_codes(part, _CACHE_BYTES)) for part in parts]
         require_whole(opened)
+        skipped = skipped_lists.merged(parts)  # before a file is written: one of them may be damaged, too
         total = sum(map(len, opened))
         header = replace(opened[0].header, shard=None, class_names=class_names(opened))
         layout = _Layout.of(opened)
@@ -81,13 +79,13 @@ def merge(parts: Sequence[Path], out: Path, *, overwrite: bool = False) -> Work[
                 yield Progress("merging", done, total, {"images/s": done / (time.monotonic() - started)}, "images")
             for source in sources:
                 source.require_sound()
-        skipped = _merge_skipped(parts, out)
+        skipped_lists.write(out, skipped)
     return MergeReport(
         out=out,
         parts=len(opened),
         images=total,
         bits=header.bits,
-        skipped=skipped,
+        skipped=len(skipped),
         read=sum(stored.file_bytes for stored in opened),
         written=out.stat().st_size,
         seconds=time.monotonic() - started,
@@ -189,17 +187,3 @@ def _count_labels(stored: StoredCodes) -> int:
         return count
     blocks = (stored.read("labels", start, start + _BLOCK_ROWS) for start in range(0, count, _BLOCK_ROWS))
     return sum(int(np.count_nonzero(block != -1)) for block in blocks)
-
-
-def _merge_skipped(parts: Sequence[Path], out: Path) -> int:
-    """Write one list of what was skipped from those of the parts, and return its length."""
-    lists = [path for part in parts if (path := skipped_list(part)).exists()]
-    lines = [line for path in lists for line in path.read_bytes().splitlines()]
-    if not lines:
-        skipped_list(out).unlink(missing_ok=True)
-        return 0
-    with files.atomic_write(skipped_list(out)) as stream:
-        stream.write(
-            b"".join(line + b"\n" for line in sorted(lines, key=lambda line: path_of_record(json.loads(line))))
-        )
-    return len(lines)

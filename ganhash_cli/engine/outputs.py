@@ -24,14 +24,15 @@ PAGE = Kind("HTML page", (".html", ".htm"), (b"<title>ganhash: ",))
 PICTURE = Kind("PNG", (".png",), (b"tEXtSoftware\0ganhash",))
 CURVE = Kind("CSV of precision and recall", (".csv",), (b"radius,recall,precision,",))
 LINES = Kind("file of JSON lines", (".ndjson", ".jsonl", ".json"), (b'{"index":{"_index":', b'{"put":"id:'))
-CODES = Kind("codes file", (), (HDF5_SIGNATURE,))
+CODES = Kind("codes file", (".h5", ".hdf5"), (HDF5_SIGNATURE,))
 
 PNG_TEXT = {"Software": "ganhash"}
 
 
 def require(path: Path, kind: Kind, option: str) -> None:
-    """Raise `UsageError` where `path`, given as `option`, has another suffix, is a folder, or not ours to replace."""
-    if not path.is_dir() and path.suffix.lower() not in kind.suffixes:
+    """Raise `UsageError` where `path`, given as `option`, has another suffix, or is not ours to replace."""
+    _require_file(path)
+    if path.suffix.lower() not in kind.suffixes:
         wanted = kind.suffixes[0]
         raise UsageError(
             f"{option} {path}: a name in {wanted} is wanted, for the {kind.what}", hint=f"{option} {path.stem}{wanted}"
@@ -40,15 +41,22 @@ def require(path: Path, kind: Kind, option: str) -> None:
 
 
 def require_codes(path: Path) -> None:
-    """Raise `UsageError` where `path` is a folder, or a file that neither by name nor by content is a codes file."""
-    if path.is_dir() or path.suffix != ".h5":
+    """Raise `UsageError` where `path` is no file, or one that neither by name nor by content is a codes file."""
+    _require_file(path)
+    if path.suffix.lower() not in CODES.suffixes:  # what is called one may be damaged, and is replaced all the same
         _require_ours(path, CODES)
 
 
-def _require_ours(path: Path, kind: Kind) -> None:
+def _require_file(path: Path) -> None:
+    """Refuse a folder, and a pipe or a device, in whose place a file would come."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder", hint="name a file in it")
-    if not path.is_file() or path.stat().st_size == 0:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file", hint="name another file")
+
+
+def _require_ours(path: Path, kind: Kind) -> None:
+    if not path.exists() or path.stat().st_size == 0:
         return
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)

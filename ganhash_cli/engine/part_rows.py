@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganhash_cli.engine.codes import StoredCodes
-from ganhash_cli.engine.codes_format import Header
+from ganhash_cli.engine.codes_format import Header, require_padding
 from ganhash_cli.errors import CorruptError
 
 COPIED = ("size", "mtime_ns", "confidence")
@@ -65,6 +65,7 @@ class PartRows:
         """Return the next rows."""
         start, end = self._at, self._at + count
         columns = {"codes": self._saw("codes", self.stored.codes[start:end])}
+        require_padding(columns["codes"], self.stored.header.bits, self.stored.path)
         columns |= {name: self._read(name, start, end) for name in COPIED}
         rows = Rows(self.paths[:count], columns, *self._labels(start, end))
         self.paths, self._at = self.paths[count:], end

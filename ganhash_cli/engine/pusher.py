@@ -71,9 +71,11 @@ def push(path: Path, remote: Remote, *, replace: bool = False) -> Work[PushRepor
     """
     started = time.monotonic()
     with open_codes(path) as stored:
-        stored.require_sound("codes")
         if replace:
+            stored.verify()  # all of it, before what is there goes for it
             remote.drop()
+        else:
+            stored.require_sound("codes")
         if remote.header is None:
             remote.create(stored.header)
         _require_same(stored, remote, remote.header or stored.header)

@@ -11,12 +11,10 @@ from ganhash_cli.engine import codes, files, images, wording
 from ganhash_cli.engine.bits import Numeric
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.codes import StoredCodes
-from ganhash_cli.engine.codes_format import Header, pack_class_names
+from ganhash_cli.engine.codes_format import ELSEWHERE, Header, pack_class_names, require_fit
 from ganhash_cli.engine.images import Collection, Entry
-from ganhash_cli.engine.segments import same_making
+from ganhash_cli.engine.segments import Segments
 from ganhash_cli.errors import MismatchError, UsageError
-
-_ELSEWHERE = "write to another file with -o, or replace this one with --overwrite"
 
 
 def header_of(bundle: Bundle, collection: Collection, numeric: Numeric = "float32") -> Header:
@@ -28,25 +26,6 @@ def header_of(bundle: Bundle, collection: Collection, numeric: Numeric = "float3
     )
     pack_class_names(header)  # raises before an image is read, and not when all are encoded
     return header
-
-
-def require_fit(stored: StoredCodes, header: Header) -> None:
-    """Refuse codes of another root, shard, model or arithmetic."""
-    out, found = stored.path, stored.header
-    if found.root != header.root:
-        raise UsageError(
-            f"{out} holds the codes of {os.fsdecode(found.root)}, not of {os.fsdecode(header.root)}", hint=_ELSEWHERE
-        )
-    if found.shard != header.shard:
-        held, wanted = (f"shard {shard}" if shard else "all images" for shard in (found.shard, header.shard))
-        raise UsageError(f"{out} holds the codes of {held}, not of {wanted}", hint=_ELSEWHERE)
-    if not same_making(found, header):
-        anew = "replace them with --overwrite, or use -o"
-        if found.maker[:3] == header.maker[:3]:
-            precision, _, by = found.numeric.partition("-")
-            keeping = f"--precision {precision}{by and f' --runtime {by}'}"
-            raise MismatchError(f"{out} holds codes of {found.numeric}", hint=f"keep to it with {keeping}, {anew}")
-        raise MismatchError(f"{out} holds codes of another model", hint=anew)
 
 
 def require_no_loss(stored: StoredCodes, collection: Collection) -> None:
@@ -61,7 +40,7 @@ def require_no_loss(stored: StoredCodes, collection: Collection) -> None:
         count, example = wording.counted(len(absent), "image"), os.fsdecode(there)
         raise UsageError(
             f"{stored.path} holds {count} not among those named now, such as {example}, which is still there",
-            hint=_ELSEWHERE,
+            hint=ELSEWHERE,
         )
 
 
@@ -112,12 +91,12 @@ def place(bundle: Bundle, collection: Collection, usual: Path) -> Path:
     where both are such.
     """
     named = usual.with_name(f"{os.fsdecode(os.path.basename(collection.root)) or 'root'}.{usual.name}")
-    if not usual.exists() or _takes(usual, bundle, collection, all_there=True):
+    if _takes(usual, bundle, collection, all_there=True):
         return usual
     if not named.exists() and _takes(usual, bundle, collection):
         with usual.open("rb") as source, files.atomic_write(named) as target:
             shutil.copyfileobj(source, target)
-    if not named.exists() or _takes(named, bundle, collection):
+    if _takes(named, bundle, collection):
         return named
     raise UsageError(
         f"{usual} and {named} hold other codes: of other images, labels or parts, or of another model",
@@ -126,13 +105,18 @@ def place(bundle: Bundle, collection: Collection, usual: Path) -> Path:
 
 
 def _takes(path: Path, bundle: Bundle, collection: Collection, *, all_there: bool = False) -> bool:
-    """Whether a collection is encoded into codes without loss of a row or a label.
+    """Whether a collection is encoded into a codes file without loss of a row or a label, finished or not.
 
-    If `all_there`, nor may they leave out any of its images that were there when they were written.
+    If `all_there`, nor may it leave out any of its images that were there when it was written.
     """
+    header = header_of(bundle, collection)
+    if not Segments(path).fit(header):
+        return False
+    if not path.exists():
+        return True
     with codes.open_codes(path) as stored:
         try:
-            require_fit(stored, header_of(bundle, collection))
+            require_fit(stored.header, path, header)
             wanted = with_unread(collection, stored)
             require_no_loss(stored, wanted)
         except (UsageError, MismatchError):

@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ganhash_cli.engine import bundle, codes, fakes, files, sample
+from ganhash_cli.engine import bundle, codes, fakes, files, outputs, sample
 from ganhash_cli.engine.bundle import Bundle
 from ganhash_cli.engine.fakes import Fakes
-from ganhash_cli.engine.outputs import HDF5_SIGNATURE
 from ganhash_cli.engine.progress import Progress, Work
 from ganhash_cli.errors import CorruptError, GanhashError, InputError
 
@@ -64,7 +63,7 @@ def kind_of(path: Path) -> Kind:
         return "model"
     if (path / fakes.DESCRIPTION).exists():
         return "fakes"
-    if path.is_file() and (path.suffix == ".h5" or _begins_like_hdf5(path)):
+    if path.is_file() and (path.suffix.lower() in outputs.CODES.suffixes or _begins_like_hdf5(path)):
         return "codes"
     require_finished(path)
     raise InputError(
@@ -88,11 +87,8 @@ def _images(description: Path) -> tuple[str, ...]:
 
 
 def _begins_like_hdf5(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    with files.read_errors(path), path.open("rb") as stream:
+        return stream.read(len(outputs.HDF5_SIGNATURE)) == outputs.HDF5_SIGNATURE
 
 
 def _of_fakes(folder: Path) -> Iterator[tuple[int, Check]]:

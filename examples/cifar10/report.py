@@ -428,7 +428,7 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def of(lines: list[Line], experiment: str) -> list[Line]:
-    """Return the lines of one experiment; weights are compared within one network alone.
+    """Return the lines of one experiment.
 
     Beside the fakes that were normalised by running statistics stands the arm without any, which is as it was; beside
     codes of other lengths those of the main experiment; beside its rivals the arm of twice the batch.
@@ -441,7 +441,7 @@ def of(lines: list[Line], experiment: str) -> list[Line]:
     if experiment == "rivals":
         doubled = [line | {"arm": DOUBLED} for line in lines if line["experiment"] == "batch"]
         return [*of(lines, "main"), *doubled]
-    return found if experiment != "lambda" else [line for line in found if line["backbone"] == "smallconv"]
+    return found
 
 
 def _beside(found: list[Line], others: list[Line], *keys: str) -> list[Line]:

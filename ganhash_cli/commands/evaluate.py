@@ -73,7 +73,8 @@ def evaluate(
         result = console.follow(work, saves=False)
         if plot:
             views.note_inside(plot, stored.header.root)
-            _note_among(plot, queries)
+            if queries.is_dir():
+                views.note_inside(plot, os.fsencode(queries), "queries", "evaluate")
         return result
 
     if index is None:
@@ -152,12 +153,3 @@ def _note(result: "Evaluation") -> None:
         )
     for remark in result.remarks():
         (console.warn if remark.warns else console.note)(console.safe(remark.text))
-
-
-def _note_among(plot: Path, queries: Path) -> None:
-    """Say where a plot lies among the queries, and so will be one of them."""
-    if queries.is_dir() and Path(os.path.realpath(plot)).is_relative_to(os.path.realpath(queries)):
-        console.note(
-            f"{console.safe(os.fspath(plot))} lies among your queries: the next `ganhash evaluate` takes it for one;"
-            " move it elsewhere"
-        )

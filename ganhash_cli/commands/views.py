@@ -46,11 +46,11 @@ def note(what: str, path: Path, count: int, most: int, unit: str = "queries", mo
     console.note(f"{what}: {console.safe(os.fspath(path))}{shown}{more}")
 
 
-def note_inside(picture: Path, root: bytes) -> None:
-    """Say where a picture that was written lies among the images that are encoded, and so will be one of them."""
+def note_inside(picture: Path, root: bytes, whose: str = "images", verb: str = "encode") -> None:
+    """Say where a picture that was written lies below `root`, among what a verb takes, and so will be one of these."""
     if Path(os.path.realpath(picture)).is_relative_to(os.path.realpath(os.fsdecode(root))):
         console.note(
-            f"{console.safe(os.fspath(picture))} lies among your images: the next `ganhash encode` takes it for one;"
+            f"{console.safe(os.fspath(picture))} lies among your {whose}: the next `ganhash {verb}` takes it for one;"
             " move it elsewhere"
         )
 

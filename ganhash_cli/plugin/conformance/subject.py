@@ -82,12 +82,17 @@ class Subject:
 
     def train(self, network: nn.Module) -> None:
         """Call in training mode what training calls, or skip where that fails."""
-        inputs = self.inputs(network, rows=4)
         try:
             with torch.enable_grad():
-                self.loss(network.train(), inputs)
+                self.learn(network)
+        except NotApplicable:
+            raise
         except Exception as error:
             raise NotApplicable(f"it fails in training: {type(error).__name__}: {error}") from error
+
+    def learn(self, network: nn.Module) -> None:
+        """Call in training mode what training calls."""
+        self.loss(network.train(), self.inputs(network, rows=4))
 
 
 class BackboneSubject(Subject):
@@ -144,19 +149,16 @@ class GeneratorSubject(Subject):
         loss: Tensor = cast(Any, network).training_loss(self.images(4), self.labels(network, 4))
         return loss.sum()
 
-    def train(self, network: nn.Module) -> None:
+    def learn(self, network: nn.Module) -> None:
         """Grow the network half, as training would, and have its critic look at images, too."""
-        super().train(network)
+        super().learn(network)
         parts = [network]
-        try:
-            if hasattr(network, "critic"):
-                parts.append(cast(Any, network).critic().train())
-                parts[1](self.images(4), self.labels(network, 4))
-            for part in parts:
-                if hasattr(part, "grow"):
-                    cast(Any, part).grow(0.5)
-        except Exception as error:
-            raise NotApplicable(f"it fails in training: {type(error).__name__}: {error}") from error
+        if hasattr(network, "critic"):
+            parts.append(cast(Any, network).critic().train())
+            parts[1](self.images(4), self.labels(network, 4))
+        for part in parts:
+            if hasattr(part, "grow"):
+                cast(Any, part).grow(0.5)
 
 
 def input_size(network: nn.Module) -> tuple[int, int]:

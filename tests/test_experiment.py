@@ -88,6 +88,21 @@ def test_a_remedy_changes_its_settings_and_stands_in_its_lines(
     assert len({line["digests"]["weights"] for line in lines}) == 2
 
 
+@pytest.mark.slow
+def test_labelled_fakes_need_no_teacher_where_they_are_what_they_were_drawn_for(
+    runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    share_out = runner["sampling"].share_out
+    monkeypatch.setattr(runner["sampling"], "share_out", lambda *given: seen.append(share_out(*given)) or seen[-1])
+    lines = start(runner, monkeypatch, folder, "--arms", "G", "--remedies", "drawn labels")
+    assert [line["remedy"] for line in lines] == ["drawn labels"] * 2
+    ((labelled),) = seen
+    assert len(labelled.ambiguous) == 0
+    assert labelled.labels.sum(1).tolist() == [1] * 5000
+    assert labelled.labels.sum(0).tolist() == [1667, 1667, 1666]  # as many of each class, as none of few steps would be
+
+
 def test_one_work_folder_keeps_the_pixels_of_two_data_sets_apart(runner: dict[str, Any], folder: Path) -> None:
     other, work = folder.parent / "other", folder.parent / "work"
     for number, (name, colour) in enumerate(COLOURS.items()):

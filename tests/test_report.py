@@ -70,6 +70,17 @@ def test_both_uses_of_fakes_stand_beside_twice_as_many_real_images_and_each_use_
     assert REPORT["of"]([*lines, *doubled], "main") == lines
 
 
+def test_fakes_that_no_teacher_labelled_stand_beside_those_that_one_did() -> None:
+    lines = [line(arm, seed) for arm in "AG" for seed in range(3)]
+    assert REPORT["of"](lines, "drawn") == []
+    untaught = [line("G", seed, experiment="drawn", remedy="drawn labels", map=0.51 + seed / 10) for seed in range(3)]
+    other = line("A", 0, images_per_class=100)
+    rows = REPORT["teachers"](REPORT["of"]([*lines, *untaught, other], "drawn")).splitlines()
+    assert rows[0] == "| differences, points | G - A | G as drawn - A | G as drawn - G | seeds |"
+    name = "cifar10, 50 a class, `smallconv` at 32, 48 bits, float32"
+    assert rows[2:] == [f"| {name} | **+2.0 ± 0.0** | **+1.0 ± 0.0** | **-1.0 ± 0.0** | 3 |"]
+
+
 def test_the_fakes_of_a_regime_are_told_of_once() -> None:
     quality: dict[str, Any] = {
         "frechet_distance": 700.4,

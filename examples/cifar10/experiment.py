@@ -16,6 +16,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ from ganhash_cli.engine import (
     sampling,
     unlabelled,
 )
-from ganhash_cli.engine.fakes import Fakes
+from ganhash_cli.engine.fakes import Fakes, Judgement
 from ganhash_cli.engine.generator import GenerateSettings
 from ganhash_cli.engine.histograms import of_tables
 from ganhash_cli.engine.images import Collection
@@ -69,6 +70,8 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 """A: nothing. Maximum entropy on B: real images, C: noise, D: mixtures, E: fakes. F: random codes on fakes. G: fakes as
 labelled images. H: both, by their scores. I: smoothed labels."""
+DRAWN = "drawn labels"
+"""What labels every fake as the class that it was drawn for, and asks no teacher."""
 REMEDIES: dict[str, dict[str, Any]] = {
     "none": {},
     "shannon": {"entropy": "shannon"},
@@ -81,6 +84,7 @@ REMEDIES: dict[str, dict[str, Any]] = {
     "sure labels": {"fake_filter": 0.8},
     "more labels": {"fake_filter": 0.2},
     "all labels": {"fake_filter": 0.0},
+    DRAWN: {},
     "trivial": {"augment": "trivial"},
     "penalty 0.01": {"loss_options": {"penalty": 0.01}},
     "penalty 0.3": {"loss_options": {"penalty": 0.3}},
@@ -165,21 +169,29 @@ def fakes_digest(fakes: Fakes) -> str:
     return hashlib.sha256(repr(shown).encode()).hexdigest()
 
 
+def judgements(fakes: Fakes, remedy: str) -> Sequence[Judgement | None]:
+    """Return the class of each fake, in the order of the collection: as a teacher judges it, or as it was drawn for."""
+    if remedy != DRAWN:
+        return fakes.judgements
+    return [Judgement(entry.labels[0], 1.0) for entry in fakes.collection.entries]
+
+
 def run(
-    data: Data, loss: str, settings: TrainSettings, fakes: Fakes | None, count: int, side: int
+    data: Data, settings: TrainSettings, fakes: Fakes | None, chosen: Variant, side: int
 ) -> tuple[HashNet, TrainingData]:
-    """Train one network on `count` images a class, none held out, and return it with what it saw."""
-    rows = data.rows(QUERIES, QUERIES + count)
+    """Train one network on the images of its variant, none held out, and return it with what it saw."""
+    rows = data.rows(QUERIES, QUERIES + chosen.count)
     pixels, labels = np.ascontiguousarray(data.pixels[rows]), data.table(rows)
     shared = None
     if fakes is not None:
         loaded = finish(images.load(fakes.collection, side, strict=True))
         names, use, threshold = data.collection.class_names, settings.fakes_as, settings.fake_filter
-        shared = sampling.share_out(loaded, fakes.judgements, fakes.class_names, names, use, threshold)
+        said = judgements(fakes, chosen.remedy)
+        shared = sampling.share_out(loaded, said, fakes.class_names, names, use, threshold)
     torch.manual_seed(derive(settings.seed, "weights"))
     network = HashNet(backbones.build(settings.backbone), settings.bits)
     seen = TrainingData(pixels, labels, pixels[:0], labels[:0], shared)
-    if loss == LSH:
+    if chosen.loss == LSH:
         at_random(network, pixels, settings.seed)
         return network, seen
     if settings.loss == UNLABELLED:
@@ -382,7 +394,7 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
     drawn = fakes_digest(fakes) if fakes else None
     if fakes and others and drawn not in others:
         sys.exit(f"{given.results} holds such runs with other fakes; give their --work, or another --experiment: {key}")
-    network, seen = run(data, chosen.loss, settings, fakes, chosen.count, given.side)
+    network, seen = run(data, settings, fakes, chosen, given.side)
     weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
     digests = {
         "training": images.content_digest(data.part(data.rows(QUERIES, QUERIES + chosen.count))),

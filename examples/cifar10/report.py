@@ -35,6 +35,8 @@ ACCURACIES = ("all real images, by a classifier that learned from the fakes", "h
 """What share of real images is told right: heads of two columns."""
 DOUBLED = "A of twice the batch"
 """The arm that sees as many images in a step as H, real ones all of them."""
+UNTAUGHT = "G as drawn"
+"""The arm whose fakes are all labelled as the class that they were drawn for, by no teacher."""
 RIVALS = ("A", DOUBLED, "B", "C", "D", "E", "F", "G", "I")
 FEWEST = 3
 """Seeds from which an interval may be bold and has a whisker: that of two hangs on how alike they happen to be."""
@@ -165,6 +167,20 @@ def rivals(lines: list[Line]) -> str:
         if any(line["arm"] == "H" for line in queries):
             name = f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits, {arithmetic}"
             rows.append([name, *(signed(paired(queries, "H", arm)) for arm in RIVALS)])
+    return table(head, rows)
+
+
+def teachers(lines: list[Line]) -> str:
+    """Return for each regime what labelled fakes gain by labels of a teacher, and by those that they were drawn for."""
+    rows = []
+    queries = [line for line in lines if line["protocol"] == "P1"]
+    for (dataset, backbone, side, bits, count, arithmetic), members in groups(queries, *REGIME).items():
+        if any(line["arm"] == UNTAUGHT for line in members):
+            name = f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits, {arithmetic}"
+            compared = (("G", "A"), (UNTAUGHT, "A"), (UNTAUGHT, "G"))
+            seeds = len(paired(members, UNTAUGHT, "A"))
+            rows.append([name, *(signed(paired(members, *arms)) for arms in compared), str(seeds)])
+    head = ["differences, points", "G - A", f"{UNTAUGHT} - A", f"{UNTAUGHT} - G", "seeds"]
     return table(head, rows)
 
 
@@ -431,7 +447,8 @@ def of(lines: list[Line], experiment: str) -> list[Line]:
     """Return the lines of one experiment.
 
     Beside the fakes that were normalised by running statistics stands the arm without any, which is as it was; beside
-    codes of other lengths those of the main experiment; beside its rivals the arm of twice the batch.
+    codes of other lengths those of the main experiment; beside its rivals the arm of twice the batch; beside fakes
+    that no teacher labelled the main experiment.
     """
     found = [line for line in lines if line["experiment"] == experiment]
     if experiment == "running-statistics":
@@ -439,8 +456,10 @@ def of(lines: list[Line], experiment: str) -> list[Line]:
     if experiment == "bits":
         return [*found, *_beside(found, of(lines, "main"), *_regime_but("bits"), "arm")]
     if experiment == "rivals":
-        doubled = [line | {"arm": DOUBLED} for line in lines if line["experiment"] == "batch"]
+        doubled = _as([line for line in lines if line["experiment"] == "batch"], DOUBLED)
         return [*of(lines, "main"), *doubled]
+    if experiment == "drawn":
+        return [*of(lines, "main"), *_as(found, UNTAUGHT)] if found else []
     return found
 
 
@@ -455,6 +474,7 @@ def tables(lines: list[Line]) -> dict[str, str]:
     made: dict[str, tuple[str, Callable[[list[Line]], str]]] = {
         "arms": ("main", arms),
         "rivals": ("rivals", rivals),
+        "teachers": ("drawn", teachers),
         "fakes": ("main", fakes),
         "bits": ("bits", lengths),
         "earlier": ("running-statistics", earlier),

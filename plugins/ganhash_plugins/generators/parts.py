@@ -1,4 +1,6 @@
-"""What several generators share: what a class does to norm and score, and how any square side is halved and back."""
+"""What generators share: what a class does to norm and score, a critic, and how any square side is halved and back."""
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +40,37 @@ class ProjectionScore(nn.Module):
         if self.direction is None:
             return scores
         return scores + torch.sum(self.direction(labels) * hidden, dim=1)
+
+
+class HalvingCritic(nn.Module):
+    """Halving convolutions, summed over places, scored by a linear layer and by the class's own direction.
+
+    With `spread` it sees, before its last convolution, how unlike the images of the batch are, and so tells fakes that
+    are all alike (the minibatch standard deviation of Karras et al. 2018, arXiv:1710.10196, section 3).
+    """
+
+    def __init__(
+        self, image_size: tuple[int, int, int], num_classes: int | None, base: int, *, spread: bool = False
+    ) -> None:
+        super().__init__()
+        self.spread = spread
+        self.count = halvings(image_size[-1])[0]
+        widths = [image_size[0], *(min(base << level, 4 * base) for level in range(self.count))]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.1)]
+        self.body = nn.Sequential(*layers)
+        self.last = spectral_norm(nn.Conv2d(widths[-1] + spread, widths[-1], 3, padding=1))
+        self.score = ProjectionScore(widths[-1], num_classes)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Turn (N, C, S, S) images, and (N,) class numbers, into (N,) scores."""
+        hidden = self.body(pad(images, self.count))
+        if self.spread:
+            unlike = hidden.std(0, correction=0).mean().expand_as(hidden[:, :1])
+            hidden = torch.cat([hidden, unlike], 1)
+        scores: Tensor = self.score(F.leaky_relu(self.last(hidden), 0.1).sum(dim=(2, 3)), labels)
+        return scores
 
 
 def look_up(table: nn.Embedding, labels: Tensor | None) -> Tensor:

@@ -1,9 +1,9 @@
 """progan: a GAN that grows, after Karras et al. 2018, arXiv:1710.10196: one resolution fades in after the other.
 
-Every level paints its own share of the image and looks at the image at its own size (the skips of Karras et al. 2020,
-arXiv:1912.04958), so that all levels stay in use. Spectral norm and the hinge loss hold the critic, which costs less
-than a gradient penalty. Of the paper's own it has neither equalised learning rates nor the minibatch's standard
-deviation.
+Every level paints its own share of the image (the skips of Karras et al. 2020, arXiv:1912.04958), so that all levels
+stay in use. The critic halves as that of sngan, held by spectral norm and the hinge loss, which cost less than a
+gradient penalty, and has its full size from the start: what it is shown grows, real images as fakes. Of the paper's own
+it has the minibatch's standard deviation, and no equalised learning rates.
 """
 
 import math
@@ -13,9 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
-from ganhash_plugins.generators.parts import ProjectionScore, crop, halvings, look_up, pad
+from ganhash_plugins.generators.parts import HalvingCritic, crop, halvings, look_up, pad
 from ganhash_plugins.sizes import require_positive
 
 GROWN = 0.6
@@ -91,20 +90,13 @@ class _Up(nn.Module):
         return _pixel_norm(F.leaky_relu(self.second(refined), 0.2))
 
 
-class _Critic(nn.Module):
-    """From the full size down, level by level; each level also sees the image at its own size."""
+class _Critic(HalvingCritic):
+    """Sees as much detail of images, real or fake, as has grown (figure 2 of the paper)."""
 
     def __init__(self, image_size: tuple[int, int, int], num_classes: int | None, base: int) -> None:
-        super().__init__()
+        super().__init__(image_size, num_classes, base, spread=True)
         self.progress = 1.0
-        self.count = halvings(image_size[-1], smallest=4)[0]
-        widths = _widths(base, self.count)
-        self.look = nn.ModuleList(spectral_norm(nn.Conv2d(image_size[0], width, 1)) for width in widths)
-        self.stages = nn.ModuleList(
-            spectral_norm(nn.Conv2d(before, after, 4, 2, 1)) for before, after in pairwise(widths)
-        )
-        self.last = spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, padding=1))
-        self.score = ProjectionScore(widths[-1], num_classes)
+        self.levels = halvings(image_size[-1], smallest=4)[0]
 
     def grow(self, progress: float) -> None:
         """Take the share of training that is done, from 0 to 1."""
@@ -112,19 +104,13 @@ class _Critic(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Turn (N, C, S, S) images, and (N,) class numbers, into (N,) scores."""
-        shares = [*_shares(self.count, self.progress)[::-1], 1.0]
-        image, hidden = pad(images, self.count), None
-        for level, share in enumerate(shares):
-            if share:
-                seen = F.leaky_relu(self.look[level](image), 0.2)
-                hidden = seen if hidden is None else hidden + seen
-            if level < self.count:
-                image = F.avg_pool2d(image, 2)
-                # All that a level says fades in: scaled before its convolution, the bias would come in at once.
-                hidden = None if hidden is None else share * F.leaky_relu(self.stages[level](hidden), 0.2)
-        pooled = F.leaky_relu(self.last(hidden), 0.2).sum(dim=(2, 3))
-        scores: Tensor = self.score(pooled, labels)
-        return scores
+        sizes = [pad(images, self.levels)]
+        for _ in range(self.levels):
+            sizes.append(F.avg_pool2d(sizes[-1], 2))
+        shown = sizes.pop()
+        for share in _shares(self.levels, self.progress):
+            shown = torch.lerp(F.interpolate(shown, scale_factor=2.0), sizes.pop(), share)
+        return super().forward(shown, labels)
 
 
 def _shares(levels: int, progress: float) -> list[float]:

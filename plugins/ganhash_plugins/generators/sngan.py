@@ -10,9 +10,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
-from ganhash_plugins.generators.parts import ConditionalNorm, ProjectionScore, crop, halvings, pad
+from ganhash_plugins.generators.parts import ConditionalNorm, HalvingCritic, crop, halvings
 from ganhash_plugins.sizes import require_positive
 
 
@@ -56,7 +55,7 @@ class Sngan(nn.Module):
 
     def critic(self) -> nn.Module:
         """Return a new critic."""
-        return _Critic(self.image_size, self.num_classes, self.critic_base)
+        return HalvingCritic(self.image_size, self.num_classes, self.critic_base)
 
 
 class _Doubling(nn.Module):
@@ -74,24 +73,3 @@ class _Doubling(nn.Module):
         larger = F.interpolate(F.relu(self.second_norm(hidden, labels)), scale_factor=2.0)
         grown: Tensor = self.grow(larger)
         return grown
-
-
-class _Critic(nn.Module):
-    """Halving convolutions, summed over places, scored by a linear layer and by the class's own direction."""
-
-    def __init__(self, image_size: tuple[int, int, int], num_classes: int | None, base: int) -> None:
-        super().__init__()
-        self.count = halvings(image_size[-1])[0]
-        widths = [image_size[0], *(min(base << level, 4 * base) for level in range(self.count))]
-        layers: list[nn.Module] = []
-        for before, after in pairwise(widths):
-            layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.1)]
-        layers += [spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, padding=1)), nn.LeakyReLU(0.1)]
-        self.body = nn.Sequential(*layers)
-        self.score = ProjectionScore(widths[-1], num_classes)
-
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Turn (N, C, S, S) images, and (N,) class numbers, into (N,) scores."""
-        hidden = self.body(pad(images, self.count)).sum(dim=(2, 3))
-        scores: Tensor = self.score(hidden, labels)
-        return scores

@@ -100,7 +100,7 @@ def test_labelled_fakes_need_no_teacher_where_they_are_what_they_were_drawn_for(
     ((labelled),) = seen
     assert len(labelled.ambiguous) == 0
     assert labelled.labels.sum(1).tolist() == [1] * 5000
-    assert labelled.labels.sum(0).tolist() == [1667, 1667, 1666]  # as many of each class, as none of few steps would be
+    assert labelled.labels.sum(0).tolist() == [1667, 1667, 1666]  # as they are drawn, class by class
 
 
 def test_one_work_folder_keeps_the_pixels_of_two_data_sets_apart(runner: dict[str, Any], folder: Path) -> None:

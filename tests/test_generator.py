@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 import stranger
 from cases import mostly_slow
@@ -119,73 +118,6 @@ def test_each_architecture_learns_which_class_is_light(name: str, tmp_path: Path
     latents = torch.randn(32, generator.contract(network).latent_dim, generator=torch.Generator().manual_seed(1))
     dark, light = (network(latents, torch.full((32,), label)).mean() for label in (0, 1))
     assert light - dark > 0.3
-
-
-def test_progan_paints_coarsely_before_it_has_grown() -> None:
-    network: Any = build(small("progan"), None, (1, 32, 32)).eval()
-    latents = torch.randn(2, 64)
-    network.grow(0.0)
-    coarse = network(latents)
-    assert torch.equal(coarse, coarse[:, :, ::8, ::8].repeat_interleave(8, 2).repeat_interleave(8, 3))
-    network.grow(1.0)
-    fine = network(latents)
-    assert not torch.equal(fine[:, :, ::2, ::2], fine[:, :, 1::2, 1::2])
-
-
-def test_the_critic_of_progan_sees_no_detail_before_it_has_grown() -> None:
-    critic: Any = build(small("progan"), None, (1, 32, 32)).critic().eval()
-    fine = torch.rand(4, 1, 32, 32)
-    coarse = F.interpolate(F.avg_pool2d(fine, 8), scale_factor=8.0)
-    critic.grow(0.0)
-    assert torch.allclose(critic(fine), critic(coarse), atol=1e-5)
-    critic.grow(1.0)
-    assert not torch.allclose(critic(fine), critic(coarse), atol=1e-3)
-
-
-def test_the_critic_of_progan_sees_how_unlike_images_are() -> None:
-    critic: Any = build(small("progan"), None, (1, 32, 32)).critic().eval()
-    images = torch.rand(4, 1, 32, 32)
-    alone = torch.cat([critic(image.expand(4, -1, -1, -1))[:1] for image in images])
-    assert not torch.allclose(critic(images), alone, atol=1e-4)
-    one = images[:1].requires_grad_()
-    critic(one).sum().backward()
-    assert one.grad is not None
-    assert one.grad.isfinite().all()
-
-
-@pytest.mark.slow
-def test_progan_learns_the_detail_that_comes_last(tmp_path: Path) -> None:
-    """Noise of single pixels on grey: nothing of it is left at a coarser level."""
-    rng = torch.Generator().manual_seed(0)
-    grey = torch.randint(60, 190, (200, 1, 1, 1), generator=rng)
-    images = (grey + torch.randint(-50, 50, (200, 1, 32, 32), generator=rng)).to(torch.uint8)
-    chosen = settings(
-        generator=registry.identify("generator", "progan", {"base": "16"}), steps=400, batch=32, augment="none"
-    )
-    network = build(chosen.generator, None, (1, 32, 32))
-    made = finish(gan.train(network, Data(images, None), chosen, tmp_path, CPU)).network
-    with torch.no_grad():
-        fakes = made(torch.randn(64, 64, generator=rng))
-    assert _detail(fakes) > 0.5 * _detail(images / 127.5 - 1)
-
-
-def _detail(images: Tensor) -> float:
-    """Return how far neighbours lie apart."""
-    return float((images[..., 1:] - images[..., :-1]).abs().mean())
-
-
-@pytest.mark.parametrize("progress", [0.0, 0.15, 0.3, 0.45])
-def test_what_progan_sees_and_paints_comes_in_without_a_jump(progress: float) -> None:
-    network: Any = registry.build(registry.identify("generator", "progan", {"base": "8"}), (3, 64, 64), None).eval()
-    critic, latents = network.critic().eval(), torch.randn(8, 64)
-    found = []
-    for share in (progress, progress + 1e-6):
-        network.grow(share)
-        critic.grow(share)
-        with torch.no_grad():
-            found.append((network(latents), critic(torch.linspace(-1, 1, 8 * 3 * 64 * 64).view(8, 3, 64, 64))))
-    for before, after in zip(*found, strict=True):
-        assert torch.allclose(before, after, atol=1e-4)
 
 
 def test_a_generator_that_grows_is_grown_when_training_ends(tmp_path: Path) -> None:

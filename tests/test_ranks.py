@@ -273,10 +273,10 @@ def test_norms_that_are_synchronised_are_exported_as_others_are(tmp_path: Path) 
     assert finish(exporter.export(network, 32, tmp_path, pixels))["bits_differing"] == 0
 
 
-def torchrun(folder: Path, *arguments: str, count: int = 2, looks: float = 0.1) -> "subprocess.Popen[str]":
-    """Begin a command by torchrun itself, on the bundled sample; every so many seconds it looks for who ended."""
+def torchrun(folder: Path, *arguments: str, count: int = 2, interval: float = 0.1) -> "subprocess.Popen[str]":
+    """Begin a command by torchrun itself, on the bundled sample; every `interval` seconds it looks for who ended."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    launcher += [f"--monitor-interval={looks}", "-m", "ganhash_cli"]
+    launcher += [f"--monitor-interval={interval}", "-m", "ganhash_cli"]
     small = ["-b", "smallconv", "-B", "width=8", "--size", "32", "--no-fakes", "--model", str(folder / "model")]
     return subprocess.Popen(
         [sys.executable, *launcher, "train", *small, *arguments],
@@ -297,7 +297,7 @@ def test_torchrun_starts_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("victim", ["0", "1"])
 def test_torchrun_ends_all_when_one_is_killed(victim: str, tmp_path: Path) -> None:
     # So seldom that on a busy machine, too, the other process finds out before torchrun ends it.
-    process = torchrun(tmp_path, "--epochs", "4000", looks=15)
+    process = torchrun(tmp_path, "--epochs", "4000", interval=15)
     give_up = time.monotonic() + 120
     while not checkpoints(tmp_path) and time.monotonic() < give_up:
         time.sleep(0.2)

@@ -162,11 +162,10 @@ def rivals(lines: list[Line]) -> str:
     """Return for each regime whether fakes beat what could explain their gain away, and which use of them does."""
     head = ["H minus each of these, points", *RIVALS]
     rows = []
-    for (dataset, backbone, side, bits, count, arithmetic), members in groups(lines, *REGIME).items():
+    for regime, members in groups(lines, *REGIME).items():
         queries = [line for line in members if line["protocol"] == "P1"]
         if any(line["arm"] == "H" for line in queries):
-            name = f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits, {arithmetic}"
-            rows.append([name, *(signed(paired(queries, "H", arm)) for arm in RIVALS)])
+            rows.append([_in_short(*regime), *(signed(paired(queries, "H", arm)) for arm in RIVALS)])
     return table(head, rows)
 
 
@@ -174,14 +173,17 @@ def teachers(lines: list[Line]) -> str:
     """Return for each regime what labelled fakes gain by labels of a teacher, and by those that they were drawn for."""
     rows = []
     queries = [line for line in lines if line["protocol"] == "P1"]
-    for (dataset, backbone, side, bits, count, arithmetic), members in groups(queries, *REGIME).items():
+    for regime, members in groups(queries, *REGIME).items():
         if any(line["arm"] == UNTAUGHT for line in members):
-            name = f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits, {arithmetic}"
             compared = (("G", "A"), (UNTAUGHT, "A"), (UNTAUGHT, "G"))
             seeds = len(paired(members, UNTAUGHT, "A"))
-            rows.append([name, *(signed(paired(members, *arms)) for arms in compared), str(seeds)])
+            rows.append([_in_short(*regime), *(signed(paired(members, *arms)) for arms in compared), str(seeds)])
     head = ["differences, points", "G - A", f"{UNTAUGHT} - A", f"{UNTAUGHT} - G", "seeds"]
     return table(head, rows)
+
+
+def _in_short(dataset: str, backbone: str, side: int, bits: int, count: int, arithmetic: str) -> str:
+    return f"{dataset}, {count} a class, `{backbone}` at {side}, {bits} bits, {arithmetic}"
 
 
 def fakes(lines: list[Line]) -> str:

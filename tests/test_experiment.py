@@ -131,16 +131,18 @@ def test_validation_and_queries_are_runs_of_their_own_under_one_name_and_so_are_
     lines = start(runner, monkeypatch, folder, *given, "bfloat16", "--validate")
     assert [line["protocol"] for line in lines] == ["P1", "P1'", "validation", "validation"]
     assert [line["settings"]["precision"] for line in lines[1:]] == ["float32", "float32", "bfloat16"]
+    assert ["map_mirrored" in line for line in lines] == [False, False, True, True]
 
 
 def test_on_validation_trainings_of_other_lengths_are_compared_under_one_name(
     runner: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = ["--arms", "A", "--losses", "itq", "--precision", "float32", "--validate"]
-    for more in ((), ("--steps", "60"), ("--augment", "trivial"), ()):
+    for more in ((), ("--steps", "60"), ("--augment", "trivial"), ("--backbone-options", "width=16"), ()):
         lines = start(runner, monkeypatch, folder, *given, *more)
     taught = [(line["settings"]["epochs"], line["settings"]["augment"]) for line in lines]
-    assert taught == [(3, "crop"), (27, "crop"), (3, "trivial")]
+    assert taught == [(3, "crop"), (27, "crop"), (3, "trivial"), (3, "crop")]
+    assert [line["settings"]["backbone"]["options"]["width"] for line in lines[2:]] == [32, 16]
 
 
 def test_smoothed_labels_are_refused_for_a_loss_that_has_none(

@@ -77,6 +77,24 @@ def test_logits_do_not_depend_on_the_batch_an_image_comes_in(network: HashNet):
     np.testing.assert_allclose(logits_of(network, batch, CPU, batch=4), alone, atol=1e-5)
 
 
+def mirrored(network: HashNet) -> HashNet:
+    twin = HashNet(SmallConv(width=8), bits=10, mirrored=True)
+    twin.load_state_dict(network.state_dict())
+    return twin
+
+
+def test_a_mirrored_network_gives_the_mean_of_an_image_and_its_mirror_image(network: HashNet):
+    batch = pictures(5)
+    both = [logits_of(network, images, CPU) for images in (batch, batch[:, :, ::-1])]
+    assert np.abs(both[0] - both[1]).max() > 0.01
+    np.testing.assert_allclose(logits_of(mirrored(network), batch, CPU), np.mean(both, 0), atol=1e-5)
+
+
+def test_it_is_trained_on_the_images_as_they_are(network: HashNet):
+    batch = torch.rand(4, 3, 32, 32) * 255
+    torch.testing.assert_close(mirrored(network)(batch), network(batch))
+
+
 def test_no_images_give_no_logits(network: HashNet):
     assert logits_of(network, pictures(0), CPU).shape == (0, 10)
 

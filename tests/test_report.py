@@ -153,6 +153,7 @@ def test_losses_are_compared_on_validation_by_how_they_are_trained() -> None:
     def trained(loss: str, how: str, epochs: int, rate: float, value: float) -> dict[str, Any]:
         options = {"temperature": 0.5} if value == 0.1 else {}
         settings = {"precision": "float32", "augment": how, "epochs": epochs, "loss_options": options}
+        settings |= {"backbone": {"options": {"pretrained": True, "frozen": 3 if loss == "itq" else 0}}}
         common = {"experiment": "unlabelled", "protocol": "validation", "learning_rate": rate, "settings": settings}
         return line("A", 0, **common, loss=loss, map=value)
 
@@ -164,12 +165,23 @@ def test_losses_are_compared_on_validation_by_how_they_are_trained() -> None:
         trained("itq", "crop", 4, 0.001, 0.25),
     ]
     rows = REPORT["tables"](lines)["unlabelled"].splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == [
+        *["| `smallconv`, `frozen=0` at 32"] * 4,
+        "| `smallconv`, `frozen=3` at 32",
+    ]
     assert [row.split(" | ")[3:9] for row in rows] == [
         ["`contrastive`", "crop", "4", "0.006", "0.200", "0.900"],
         ["`contrastive`", "crop", "20", "0.006", "0.220", "0.900"],
         ["`contrastive`", "trivial", "4", "0.006", "0.300", "0.900"],
         ["`contrastive`, `temperature=0.5`", "crop", "4", "0.01", "0.100", "0.900"],
         ["`itq`", "", "", "", "0.250", "0.900"],
+    ]
+    lines[-1]["map_mirrored"] = 0.27
+    head, _, *rows = REPORT["tables"](lines)["unlabelled"].splitlines()
+    assert [row.split(" | ")[7:10] for row in (head, rows[0], rows[-1])] == [
+        ["validation mAP@all", "with `--mirrored`", "training mAP@all"],
+        ["0.200", "", "0.900"],
+        ["0.250", "0.270", "0.900"],
     ]
 
 

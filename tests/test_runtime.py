@@ -61,6 +61,24 @@ def test_every_runtime_gives_the_same_logits_for_any_number_of_images(model: Pat
     np.testing.assert_allclose(found.logits(pixels(count)), expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("loss", [("triplet", "--epochs", "1"), ("itq",)])
+def test_a_model_trained_mirrored_gives_an_image_and_its_mirror_image_one_code(
+    loss: tuple[str, ...], tmp_path: Path, capsys: Printed
+):
+    paint_classes(tmp_path / "images", each=8)
+    places = [f"{tmp_path}/images", "--model", f"{tmp_path}/model"]
+    small = ["--backbone", "smallconv", "-B", "width=8", "--bits", "8"]
+    code, _, error = run(capsys, "train", *places, *small, "--mirrored", "--loss", *loss)
+    assert code == 0, error
+    opened = Bundle.open(tmp_path / "model")
+    images = np.random.default_rng(1).integers(0, 256, (5, opened.side, opened.side, 3), dtype=np.uint8)
+    expected = runtime.open_runtime(opened).logits(images)
+    for name in ("onnx", "openvino", "torch"):
+        found = runtime.open_runtime(opened, name)
+        np.testing.assert_allclose(found.logits(images), expected, atol=1e-3)
+        np.testing.assert_allclose(found.logits(images[:, :, ::-1]), expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["openvino", "torch"])
 def test_bfloat16_gives_nearly_the_same_logits(model: Path, name: runtime.Name):
     opened = Bundle.open(model)

@@ -293,8 +293,9 @@ def _known(results: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
 
 
 def _apart(settings: dict[str, Any], validates: bool) -> tuple[Any, ...]:
-    """Return what else sets a run apart: its arithmetic, its views and, where it is chosen, how long it is trained."""
-    return settings["precision"], settings["augment"], validates, settings["epochs"] if validates else None
+    """Return what else sets a run apart: arithmetic, views, the backbone's options, in a choice how long it trains."""
+    options = tuple(settings["backbone"]["options"].items())
+    return settings["precision"], settings["augment"], options, validates, settings["epochs"] if validates else None
 
 
 def _alike(line: dict[str, Any], key: tuple[Any, ...], settings: TrainSettings) -> bool:
@@ -309,6 +310,7 @@ def main() -> None:
     parser.add_argument("--experiment", default="main")
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--backbone", default="smallconv")
+    parser.add_argument("--backbone-options", metavar="NAME=VALUE", nargs="+", default=[])
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--losses", nargs="+", default=["csq"])
     parser.add_argument("--arms", default="".join(ARMS))
@@ -367,7 +369,7 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
     key = (given.experiment, given.dataset, given.backbone, given.side, *chosen)
     began = time.monotonic()
     epochs = max(1, round(given.steps * given.batch / (chosen.count * len(data.collection.class_names))))
-    backbone = backbones.identify(given.backbone, {})
+    backbone = backbones.identify(given.backbone, dict(option.split("=", 1) for option in given.backbone_options))
     settings = TrainSettings(
         **{
             "backbone": backbone,
@@ -401,9 +403,15 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
         "fakes": drawn,
         "weights": hashlib.sha256(weights).hexdigest(),
     }
-    encoder = as_encoded(network, given.side, data.work)
+    measured = figures(
+        data, as_encoded(network, given.side, data.work), seen, chosen.count, chosen.seed, given.validate
+    )
+    if given.validate:
+        network.mirrored = True
+        mirrored = figures(data, as_encoded(network, given.side, data.work), seen, chosen.count, chosen.seed, True)
+        measured[VALIDATION]["map_mirrored"] = mirrored[VALIDATION]["map"]
     lines = []
-    for protocol, found in figures(data, encoder, seen, chosen.count, chosen.seed, given.validate).items():
+    for protocol, found in measured.items():
         record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}
         record |= {"seconds": round(time.monotonic() - began, 1), "settings": asdict(settings), "digests": digests}
         record |= {"fakes": fakes.record["quality"] | {"steps": given.gan_steps}} if fakes else {}

@@ -265,22 +265,36 @@ def validated(lines: list[Line]) -> str:
     """Return what losses reach on held-out training images, without fakes, by how they are trained."""
     named = [line | {name: line["settings"][name] for name in ("epochs", "augment")} for line in lines]
     named = [line | {"options": _options(line["settings"]["loss_options"])} for line in named]
-    same = ("backbone", "side", "images_per_class", "precision")
+    named = [line | {"network": f"`{line['backbone']}`{_options(_tried(line, lines))}"} for line in named]
+    mirrored = any("map_mirrored" in line for line in lines)
+    same = ("network", "side", "images_per_class", "precision")
     trained = ("loss", "options", "augment", "epochs", "learning_rate")
     rows = []
-    for (backbone, side, count, arithmetic, loss, options, augment, epochs, rate), runs in groups(
+    for (network, side, count, arithmetic, loss, options, augment, epochs, rate), runs in groups(
         named, *same, *trained
     ).items():
         taught = ["", "", ""] if loss in AT_ONCE else [augment, str(epochs), f"{rate:g}"]
-        reached = [_mean(runs, "map"), _mean(runs, "map_train"), str(len(runs))]
-        regime = [f"`{backbone}` at {side}", str(count), arithmetic, f"`{loss}`{options}"]
-        rows.append([*regime, *taught, *reached])
+        reached = (
+            [_mean(runs, "map_mirrored") if all("map_mirrored" in line for line in runs) else ""] if mirrored else []
+        )
+        figures = [_mean(runs, "map"), *reached, _mean(runs, "map_train"), str(len(runs))]
+        regime = [f"{network} at {side}", str(count), arithmetic, f"`{loss}`{options}"]
+        rows.append([*regime, *taught, *figures])
     head = ["backbone", "images a class", "arithmetic", "loss", "augmentation", "epochs", "learning rate"]
-    return table([*head, "validation mAP@all", "training mAP@all", "seeds"], rows)
+    found = ["validation mAP@all", *(["with `--mirrored`"] if mirrored else []), "training mAP@all", "seeds"]
+    return table([*head, *found], rows)
+
+
+def _tried(line: Line, lines: list[Line]) -> dict[str, float]:
+    """Return the options of its backbone that are not the same in all lines with it."""
+    own, *others = (
+        each["settings"]["backbone"]["options"] for each in (line, *lines) if each["backbone"] == line["backbone"]
+    )
+    return {name: value for name, value in own.items() if any(other[name] != value for other in others)}
 
 
 def _options(given: dict[str, float]) -> str:
-    """Show what was said of a loss, behind its name.
+    """Show what was said of a loss or a backbone, behind its name.
 
     >>> _options({"penalty": 0.3})
     ', `penalty=0.3`'

@@ -111,6 +111,13 @@ def train(
             show_default=False,
         ),
     ] = None,
+    mirrored: Annotated[
+        bool,
+        typer.Option(
+            "--mirrored",
+            help="Give an image and its mirror image one code, of the mean of both: better codes for twice the time.",
+        ),
+    ] = False,
     loss: Annotated[
         Loss | None,
         typer.Option(
@@ -225,6 +232,7 @@ def train(
             batch=batch,
             size=size,
             augment=(augment or _varied(chosen)).value,
+            mirrored=mirrored,
             loss=chosen.value,
             loss_options=losses.parse(chosen.value, options.pairs(loss_options, "-L")),
             entropy=entropy.value,

@@ -21,12 +21,14 @@ INITIAL_SCALE = 2.0
 class HashNet(nn.Module):
     """A backbone, then a linear layer and a batch norm that keeps the bits balanced.
 
-    Takes (N, 3, S, S) images in [0, 255] and gives (N, bits) logits.
+    Takes (N, 3, S, S) images in [0, 255] and gives (N, bits) logits. With `mirrored`, once it is trained, it sees each
+    image and its mirror image and takes the mean of their features, so that both have the same code.
     """
 
-    def __init__(self, backbone: nn.Module, bits: int) -> None:
+    def __init__(self, backbone: nn.Module, bits: int, *, mirrored: bool = False) -> None:
         super().__init__()
         rules = backbones.contract(backbone)
+        self.mirrored = mirrored
         self.backbone = backbone
         self.head = nn.Linear(rules.feature_dim, bits, bias=False)
         self.norm = nn.BatchNorm1d(bits)
@@ -39,8 +41,15 @@ class HashNet(nn.Module):
 
     def project(self, images: Tensor) -> Tensor:
         """Turn (N, 3, S, S) images in [0, 255] into (N, bits) projections, of which the norm makes logits."""
-        projections: Tensor = self.head(self.backbone(backbones.normalise(images, self.backbone)))
+        projections: Tensor = self.head(self.features(images))
         return projections
+
+    def features(self, images: Tensor) -> Tensor:
+        """Turn (N, 3, S, S) images in [0, 255] into (N, D) features of the backbone."""
+        mirrored = self.mirrored and not self.training  # to train, it is shown one or the other
+        inputs = torch.cat([images, images.flip(-1)]) if mirrored else images
+        features: Tensor = self.backbone(backbones.normalise(inputs, self.backbone))
+        return features.reshape(2, -1, features.shape[1]).mean(0) if mirrored else features
 
     def beside(self, fakes: Tensor, real: Tensor) -> Tensor:
         """Return the (N, bits) logits of fakes with these projections; `real`, (M, bits), are those of the real images.

@@ -29,6 +29,7 @@ class TrainSettings:
     batch: int = 32
     size: int | None = None
     augment: str = "crop"
+    mirrored: bool = False
     loss: str = "triplet"
     loss_options: dict[str, Value] = field(default_factory=dict)
     entropy: str = "uniform"

@@ -123,7 +123,7 @@ def train(
             if settings.supervised:
                 _require_teaching(collection, pixels.entries, pixels.skipped)
                 sampling.tell_of_single_images(collection, pixels.entries)
-            network = HashNet(backbone, settings.bits)
+            network = HashNet(backbone, settings.bits, mirrored=settings.mirrored)
             if synchronise and ranks.count() > 1:
                 ranks.synchronise(network, device)
             data = yield from _data(run, pixels)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganhash_cli.engine import backbones, itq, wording
+from ganhash_cli.engine import itq, wording
 from ganhash_cli.engine.images import Collection
 from ganhash_cli.engine.model import INITIAL_SCALE, HashNet, to_tensor
 from ganhash_cli.engine.progress import Progress, Work
@@ -61,6 +61,6 @@ def _features(network: HashNet, pixels: Images, device: torch.device) -> Work[ND
     for start in range(0, len(pixels), BATCH):
         with torch.inference_mode():
             inputs = to_tensor(pixels[start : start + BATCH], device)
-            parts.append(network.backbone(backbones.normalise(inputs, network.backbone)).float().cpu().numpy())
+            parts.append(network.features(inputs).float().cpu().numpy())
         yield Progress("computing features", min(start + BATCH, len(pixels)), len(pixels), unit="images")
     return np.concatenate(parts)

@@ -279,6 +279,9 @@ def _explain(error: Exception) -> int:
         )
     if isinstance(error, FileNotFoundError) and not _somewhere():
         error = InputError("the current folder was removed", hint="go to another one: `cd FOLDER`")
+    if isinstance(error, PermissionError):
+        hint = "let this user into the folder that holds it, or name another one"
+        error = InputError(f"{error.filename} cannot be reached: permission denied", hint=hint)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS):
         error = StorageError(f"cannot write: {error}", hint="make space, then run the same command again")
     if not isinstance(error, GanhashError):

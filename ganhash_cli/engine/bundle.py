@@ -72,7 +72,9 @@ class Bundle:
         Raises `InputError` where there is none and `CorruptError` where it is damaged.
         """
         path = folder / DESCRIPTION
-        if not path.exists():
+        with files.read_errors(path):
+            there = path.exists()
+        if not there:
             if (folder / CHECKPOINTS).is_dir():
                 raise InputError(
                     f"{folder} holds a training that is not finished",

@@ -46,7 +46,8 @@ def read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        hint = "let this user read it, or name another one" if isinstance(error, PermissionError) else ""
+        raise InputError(f"{path} cannot be read: {error.strerror}", hint=hint) from error
 
 
 def _is_missing(error: OSError, path: Path) -> bool:

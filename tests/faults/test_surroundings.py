@@ -65,6 +65,25 @@ def test_a_folder_that_may_not_be_written_is_exit_7_with_a_hint(verb: str, tmp_p
     assert forked.contents(tmp_path / "here") == {}
 
 
+@pytest.mark.parametrize(
+    "words", [["info"], ["verify"], ["encode", "images"], ["train", "images", *scenes.TINY["train"], "--no-fakes"]]
+)
+@pytest.mark.parametrize("mode", [0, 0o400])
+def test_a_model_in_a_folder_that_may_not_be_entered_is_named(mode: int, words: list[str], tmp_path: Path) -> None:
+    """D3: the permissions of a folder, without any and without that to enter it."""
+    write_bundle(tmp_path / "model")
+    paint_classes(tmp_path / "images", each=2)
+    (tmp_path / "model").chmod(mode)
+    try:
+        code, said = forked.run(tmp_path, words, obey_permissions), forked.said(tmp_path)
+    finally:
+        (tmp_path / "model").chmod(0o755)
+    assert code in (2, 4)
+    assert "hint: " in said
+    assert "model" in said
+    assert "bug" not in said
+
+
 @pytest.mark.parametrize("count", [20, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_one_image_that_may_not_be_read_is_skipped_and_the_others_encoded(count: int, tmp_path: Path) -> None:
     """D3: the permissions of one file."""

@@ -21,6 +21,11 @@ def test_two_runs_that_differ_are_told_apart_by_what_was_chosen_and_not_by_what_
     assert differences.named(before, {**now, "bits": 64}) == "with --precision float32, not bfloat16"
 
 
+@pytest.mark.parametrize(("before", "said"), [(True, "with --mirrored, not without"), (False, "with no --mirrored")])
+def test_an_option_without_a_value_is_named_as_it_is_typed(before: bool, said: str) -> None:
+    assert differences.named({"mirrored": before}, {"mirrored": not before}) == said
+
+
 def test_an_option_of_a_loss_or_a_plugin_that_differs_is_named_as_it_is_typed() -> None:
     plugin = {"name": "smallconv", "options": {"width": 32}, "version": "0.1.0"}
     before = {"loss": "triplet", "loss_options": {"margin": 3.0, "semi_hard": False}, "backbone": plugin}

@@ -32,6 +32,8 @@ def named(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _said(name: str, before: Any, now: Any) -> str:
     option = f"--{name.replace('_', '-')}"
+    if isinstance(before, bool):
+        return f"{option}, not without" if before else f"no {option}"
     if not isinstance(before, dict) or not isinstance(now, dict):
         return f"{option} {_text(before)}, not {_text(now)}"
     if before.get("name") != now.get("name"):

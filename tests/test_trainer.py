@@ -315,6 +315,13 @@ def test_a_class_that_only_queries_have_is_none_to_train_on(coloured: Path, tmp_
     }
 
 
+def test_a_mirrored_model_has_the_weights_of_one_that_is_not_and_other_codes(coloured: Path, tmp_path: Path):
+    both = [settings(mirrored=mirrored, epochs=1, validation=0) for mirrored in (False, True)]
+    one, other = (finish(run(coloured, tmp_path / str(chosen.mirrored), chosen))[0] for chosen in both)
+    assert one.weights.read_bytes() == other.weights.read_bytes()
+    assert one.fingerprint != other.fingerprint
+
+
 def test_images_with_several_labels_train(coloured: Path, tmp_path: Path):
     rows = ["path,label,label"]
     rows += [f"{c}/{i:02}.png,{c},{'even' if i % 2 else ''}" for c in COLOURS for i in range(12)]

@@ -57,6 +57,7 @@ def cifar10(record: dict[str, Any]) -> str:
             ["loss", _with_options(settings["loss"], settings["loss_options"])],
             ["training", f"{settings['epochs']} epochs of batch {settings['batch']}"],
             ["augmentation", f"`{settings['augment']}`"],
+            ["an image and its mirror image", "one code" if settings["mirrored"] else "two codes"],
             ["learning rate, weight decay", f"{settings['learning_rate']:g}, {settings['weight_decay']:g}"],
             ["arithmetic of training", settings["precision"]],
             [f"fakes as {settings['fakes_as']}", f"`{settings['entropy']}`, weight {settings['entropy_weight']:g}"],
@@ -86,6 +87,18 @@ def published(rows: list[dict[str, Any]]) -> str:
     shown = [f"{ours[bits]['map_at_all']:.3f}" if bits in ours else "not run" for bits in lengths]
     head = ["method", *(f"{bits} bits" for bits in lengths)]
     return table(head, [*made, ["ganhash, `efficientnet_lite0`", *shown]])
+
+
+def limits(rows: list[dict[str, Any]]) -> str:
+    """Return what the same outputs retrieve as codes, as they are, and as nothing but classes, by length."""
+    shown = {
+        "mAP@all, P1, by the codes": "map_by_codes",
+        "by the cosine of the outputs": "map_by_cosines",
+        "by the class whose code is nearest": "map_by_classes",
+        "images nearest to the code of their class": "nearest_to_its_class",
+    }
+    made = [[name, *(f"{row[key]:.3f}" for row in rows)] for name, key in shown.items()]
+    return table(["bits", *(str(row["bits"]) for row in rows)], made)
 
 
 def _by_length(record: dict[str, Any]) -> dict[int, dict[str, Any]]:
@@ -262,7 +275,19 @@ def _benchmarks(rows: list[dict[str, Any]]) -> str:
 TABLES: dict[str, Callable[[Any], str]] = {
     each.__name__: each
     for each in (
-        *(cifar10, published, peer_losses, peer_training, near_copies, generators, bench, search, scale, projection),
+        *(
+            cifar10,
+            published,
+            limits,
+            peer_losses,
+            peer_training,
+            near_copies,
+            generators,
+            bench,
+            search,
+            scale,
+            projection,
+        ),
         *(reliability, card),
     )
 }

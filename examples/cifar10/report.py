@@ -286,11 +286,11 @@ def validated(lines: list[Line]) -> str:
 
 
 def _tried(line: Line, lines: list[Line]) -> dict[str, float]:
-    """Return the options of its backbone that are not the same in all lines with it."""
+    """Return the options of its backbone, but those that are 0 or the same in all lines with it."""
     own, *others = (
         each["settings"]["backbone"]["options"] for each in (line, *lines) if each["backbone"] == line["backbone"]
     )
-    return {name: value for name, value in own.items() if any(other[name] != value for other in others)}
+    return {name: value for name, value in own.items() if value and any(other[name] != value for other in others)}
 
 
 def _options(given: dict[str, float]) -> str:

@@ -32,7 +32,7 @@ def _each_network_is_exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def write(network: HashNet, side: int, path: Path) -> None:
         weights = save({name: value.contiguous() for name, value in network.state_dict().items()})
-        key = f"{hashlib.sha256(weights).hexdigest()} {network} {network.mirrored} {side}"
+        key = f"{hashlib.sha256(weights).hexdigest()} {network} {side}"
         if key in _EXPORTED:
             with atomic_write(path) as stream:
                 stream.write(_EXPORTED[key])

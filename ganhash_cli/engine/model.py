@@ -34,6 +34,10 @@ class HashNet(nn.Module):
         self.norm = nn.BatchNorm1d(bits)
         nn.init.constant_(self.norm.weight, INITIAL_SCALE)
 
+    def extra_repr(self) -> str:
+        """Say of the network what none of its parts does."""
+        return f"mirrored={self.mirrored}"
+
     def forward(self, images: Tensor) -> Tensor:
         """Turn (N, 3, S, S) images in [0, 255] into (N, bits) logits."""
         logits: Tensor = self.norm(self.project(images))

@@ -266,7 +266,8 @@ def validated(lines: list[Line]) -> str:
     named = [line | {name: line["settings"][name] for name in ("epochs", "augment")} for line in lines]
     named = [line | {"options": _options(line["settings"]["loss_options"])} for line in named]
     named = [line | {"network": f"`{line['backbone']}`{_options(_tried(line, lines))}"} for line in named]
-    mirrored = any("map_mirrored" in line for line in lines)
+    found = {"map": "validation mAP@all", "map_mirrored": "with `--mirrored`", "map_train": "training mAP@all"}
+    found = {name: title for name, title in found.items() if any(name in line for line in lines)}
     same = ("network", "side", "images_per_class", "precision")
     trained = ("loss", "options", "augment", "epochs", "learning_rate")
     rows = []
@@ -274,15 +275,11 @@ def validated(lines: list[Line]) -> str:
         named, *same, *trained
     ).items():
         taught = ["", "", ""] if loss in AT_ONCE else [augment, str(epochs), f"{rate:g}"]
-        reached = (
-            [_mean(runs, "map_mirrored") if all("map_mirrored" in line for line in runs) else ""] if mirrored else []
-        )
-        figures = [_mean(runs, "map"), *reached, _mean(runs, "map_train"), str(len(runs))]
+        reached = [_mean(runs, name) for name in found]
         regime = [f"{network} at {side}", str(count), arithmetic, f"`{loss}`{options}"]
-        rows.append([*regime, *taught, *figures])
+        rows.append([*regime, *taught, *reached, str(len(runs))])
     head = ["backbone", "images a class", "arithmetic", "loss", "augmentation", "epochs", "learning rate"]
-    found = ["validation mAP@all", *(["with `--mirrored`"] if mirrored else []), "training mAP@all", "seeds"]
-    return table([*head, *found], rows)
+    return table([*head, *found.values(), "seeds"], rows)
 
 
 def _tried(line: Line, lines: list[Line]) -> dict[str, float]:

@@ -5,7 +5,7 @@
 #                                        codes have 48 bits where no length is named, else each of those named
 #
 # GANHASH_ENCODE_RUNTIME=openvino, where it is installed, encodes the database faster; the record notes it.
-# On one core that computes in bfloat16 each length takes about 75 minutes, a third of it encoding.
+# On one core that computes in bfloat16 each length takes about an hour, most of it training.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 images=$(cd "$1" && pwd)

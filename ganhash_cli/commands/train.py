@@ -115,7 +115,7 @@ def train(
         bool,
         typer.Option(
             "--mirrored",
-            help="Give an image and its mirror image one code, of the mean of both: better codes for twice the time.",
+            help="Give an image and its mirror image one code, of the mean of both; encoding takes twice as long.",
         ),
     ] = False,
     loss: Annotated[

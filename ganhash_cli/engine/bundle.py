@@ -56,6 +56,11 @@ class Bundle:
         return self.folder / ONNX
 
     @property
+    def mirrored(self) -> bool:
+        """Whether an image and its mirror image have one code; an older bundle does not say."""
+        return bool(self.settings.get("mirrored", False))
+
+    @property
     def weights(self) -> Path:
         """The file that holds the weights for torch."""
         return self.folder / WEIGHTS

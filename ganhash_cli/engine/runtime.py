@@ -76,7 +76,7 @@ def open_runtime(bundle: Bundle, name: Name = "auto", numeric: Numeric = "float3
         raise
     except Exception as error:  # neither library's exceptions share a base class
         raise CorruptError(f"{bundle.onnx} cannot be loaded: {error}") from error
-    return Runtime(chosen, numeric, bundle.bits, bundle.side, batch_for(bundle.side), compute)
+    return Runtime(chosen, numeric, bundle.bits, bundle.side, batch_for(bundle.side, mirrored=bundle.mirrored), compute)
 
 
 def numeric_of(name: Name, precision: Precision) -> Numeric:
@@ -99,13 +99,15 @@ def of_onnx(model: bytes, bits: int, side: int) -> Runtime:
     return Runtime("onnx", "float32", bits, side, batch_for(side), onnx(model))
 
 
-def batch_for(side: int) -> int:
+def batch_for(side: int, *, mirrored: bool = False) -> int:
     """Return how many squares are computed at a time on a processor: its layers then stay in the caches.
+
+    A network that is `mirrored` computes two images for each.
 
     >>> [batch_for(side) for side in (32, 64, 224, 384)]
     [16, 16, 4, 1]
     """
-    return max(1, min(MOST_IMAGES, BATCH_PIXELS // side**2))
+    return max(1, min(MOST_IMAGES, BATCH_PIXELS // side**2) // (2 if mirrored else 1))
 
 
 def _checked(compute: Compute, bundle: Bundle) -> Compute:

@@ -28,8 +28,7 @@ def open_network(bundle: Bundle, precision: Precision) -> Callable[[NDArray[np.u
     identity = Identity(**bundle.backbone)
     # Its own weights come from the bundle, so that no others need to be found.
     bare = {name: none for name, none in (("pretrained", False), ("weights", None)) if name in identity.options}
-    mirrored = bundle.settings.get("mirrored", False)  # an older bundle does not say
-    network = HashNet(backbones.build(identity, **bare), bundle.bits, mirrored=mirrored)
+    network = HashNet(backbones.build(identity, **bare), bundle.bits, mirrored=bundle.mirrored)
     try:
         network.load_state_dict(load(bundle.verified(bundle.weights)))
     except (RuntimeError, SafetensorError) as error:

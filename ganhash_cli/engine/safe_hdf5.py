@@ -26,6 +26,7 @@ from ganhash_cli.errors import CorruptError
 _MAX_CHUNK_BYTES = 8 << 20
 _MAX_EXPANSION = 1100  # deflate alone reaches 1032
 _MAX_TEXT_BYTES = 64 << 10
+_CHECKSUM_BYTES = 4  # of Fletcher-32
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 
@@ -145,6 +146,13 @@ def _check_chunks(name: str, dataset: Any, column: Column, declared: int, stored
     filters = [creation.get_filter(index)[0] for index in range(creation.get_nfilters())]
     if column.mapped or len(set(filters)) < len(filters) or not _FILTERS.issuperset(filters):
         raise CorruptError(f"{name} is packed in a way that is not ours")
+    if h5py.h5z.FILTER_FLETCHER32 in filters and dataset.id.chunk_iter(_is_cut_short):
+        raise CorruptError(f"{name} has a part that is shorter than its checksum")
     chunk = math.prod(map(int, dataset.chunks)) * dataset.dtype.itemsize
     if chunk > _MAX_CHUNK_BYTES or declared > _MAX_EXPANSION * stored:
         raise CorruptError(f"{name} declares {declared} bytes in chunks of {chunk}, but holds {stored}")
+
+
+def _is_cut_short(chunk: Any) -> bool | None:
+    """Whether a chunk has no room for its checksum, which HDF5 takes off its end unseen; None to look at the next."""
+    return True if chunk.size < _CHECKSUM_BYTES else None

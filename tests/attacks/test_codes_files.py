@@ -111,6 +111,12 @@ def other_filter(file: h5py.File) -> None:
     put(file, "path_bytes", np.zeros(64, np.uint8), chunks=(64,), compression="lzf")
 
 
+def chunk_without_room_for_its_checksum(file: h5py.File) -> None:
+    del file["confidence"]
+    made = file.create_dataset("confidence", (5,), "u1", chunks=(5,), compression="gzip", fletcher32=True)
+    made.id.write_direct_chunk((0,), b"x")
+
+
 def packed_codes(file: h5py.File) -> None:
     put(file, "codes", file["codes"][:], chunks=(5, 8))
 
@@ -386,6 +392,7 @@ STRUCTURE: dict[Attack, str] = {
     large_chunk: "path_bytes declares",
     twice_deflated: "path_bytes is packed",
     other_filter: "path_bytes is packed",
+    chunk_without_room_for_its_checksum: "confidence has a part that is shorter than its checksum",
     packed_codes: "codes is packed",
     unknown_part: "'more'",
     missing_part: "size is missing",

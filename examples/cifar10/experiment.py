@@ -403,13 +403,15 @@ def one(data: Data, given: argparse.Namespace, chosen: Variant) -> None:
         "fakes": drawn,
         "weights": hashlib.sha256(weights).hexdigest(),
     }
-    measured = figures(
-        data, as_encoded(network, given.side, data.work), seen, chosen.count, chosen.seed, given.validate
-    )
+
+    def measure() -> dict[str, dict[str, float]]:
+        encoder = as_encoded(network, given.side, data.work)
+        return figures(data, encoder, seen, chosen.count, chosen.seed, given.validate)
+
+    measured = measure()
     if given.validate:
         network.mirrored = True
-        mirrored = figures(data, as_encoded(network, given.side, data.work), seen, chosen.count, chosen.seed, True)
-        measured[VALIDATION]["map_mirrored"] = mirrored[VALIDATION]["map"]
+        measured[VALIDATION]["map_mirrored"] = measure()[VALIDATION]["map"]
     lines = []
     for protocol, found in measured.items():
         record = dict(zip(KEYS, key, strict=True)) | {"protocol": protocol, **found, "side": given.side}

@@ -24,6 +24,9 @@ from ganhash_cli.engine.runtime import open_runtime
 
 IMAGES = 6000
 
+Logits = NDArray[np.float32]
+Labels = NDArray[np.int64]
+
 
 def some(collection: Collection, count: int) -> Collection:
     """Return so many of the images, equally many of each class, in the order of the SHA-256 of their names."""
@@ -31,10 +34,6 @@ def some(collection: Collection, count: int) -> Collection:
     ordered = sorted(collection.entries, key=lambda entry: shuffled(entry.path.decode()))
     rows = [[entry for entry in ordered if entry.labels == (label,)] for label in range(len(collection.class_names))]
     return replace(collection, entries=tuple(entry for members in rows for entry in members[:each]))
-
-
-Logits = NDArray[np.float32]
-Labels = NDArray[np.int64]
 
 
 def limits(queries: Logits, database: Logits, asked: Labels, known: Labels) -> dict[str, float]:
